@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/* Counting, inserting and reading rows.  Included by wbcshm.h. */
+#ifndef WBC_ROW_H
+#define WBC_ROW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wbc_error.h"
+#include "wbc_table.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct wbc_counter;
+
+/**
+ * wbc_add_int64() - add to a counted column of one row
+ * @t:      table
+ * @key:    the row's key values, named in any order, or unnamed in the order
+ *          of the declaration; a text key column takes a text, an int key
+ *          column an int64 (or a text of decimal digits)
+ * @n_key:  number of them: all key columns
+ * @column: number of a column declared `counter`, see wbc_column()
+ * @delta:  what to add; 0 is allowed and does nothing but check
+ *
+ * When it returns 0 the change is in the segment: it survives the death of
+ * this process and reaches the database exactly once.
+ *
+ * Progress: lock-free.   Blocks: never (a system call only when the segment
+ * grows by 2 MiB).   Fork: safe.   Durable: no; see wbc_sync().
+ *
+ * Return: 0, or -EINVAL       n_key is not the number of key columns
+ *               WBC_E_KEY     a key value is missing, doubled or NULL
+ *               WBC_E_COLUMN  no such column, or it is not counted
+ *               WBC_E_TYPE    a value or the column is of another type
+ *               -E2BIG        the key is over WBC_KEY_MAX bytes
+ *               -ERANGE       the sum would leave the range of the counter
+ *               -ENOSPC       no memory for a new row (see its message)
+ *               -EUSERS       more threads than thread slots
+ *               WBC_E_CORRUPT the segment failed a check
+ * and nothing was added.
+ */
+WBC_API int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
+                          size_t n_key, unsigned column, int64_t delta);
+
+/**
+ * wbc_add_double() - add to a column declared `double counter`
+ *
+ * As wbc_add_int64(); WBC_E_NAN if @delta is NaN or infinite, -ERANGE if the
+ * sum would be.
+ */
+WBC_API int wbc_add_double(struct wbc_table *t, const struct wbc_value *key,
+                           size_t n_key, unsigned column, double delta);
+
+/**
+ * wbc_add_get_int64() - add, and learn the new value
+ * @total: receives the database's value plus all that is pending, this
+ *         addition included
+ *
+ * As wbc_add_int64(), and WBC_E_UNKNOWN if the database's value is not known
+ * yet (it is once the row was first applied), WBC_E_NOROW if the database
+ * has no such row: then too nothing was added.
+ */
+WBC_API int wbc_add_get_int64(struct wbc_table *t, const struct wbc_value *key,
+                              size_t n_key, unsigned column, int64_t delta,
+                              int64_t *total);
+
+/** wbc_add_get_double() - as wbc_add_get_int64(), for a `double counter` */
+WBC_API int wbc_add_get_double(struct wbc_table *t,
+                               const struct wbc_value *key, size_t n_key,
+                               unsigned column, double delta, double *total);
+
+/**
+ * wbc_read_int64() - the current value of a counted column
+ * @value: receives the database's value plus all that is pending
+ *
+ * Parameters as wbc_add_int64().
+ *
+ * Progress: lock-free.   Blocks: never.   Fork: safe.
+ *
+ * Return: 0, or the errors of wbc_add_int64(), and
+ *               WBC_E_UNKNOWN  the database's value is not known yet
+ *               WBC_E_NOROW    the database has no such row
+ */
+WBC_API int wbc_read_int64(struct wbc_table *t, const struct wbc_value *key,
+                           size_t n_key, unsigned column, int64_t *value);
+
+/** wbc_read_double() - as wbc_read_int64(), for a `double counter` */
+WBC_API int wbc_read_double(struct wbc_table *t, const struct wbc_value *key,
+                            size_t n_key, unsigned column, double *value);
+
+/**
+ * wbc_counter_open() - remember one column of one row, for fast adding
+ * @t, @key, @n_key, @column: as wbc_add_int64()
+ * @counter: receives the handle, freed by wbc_counter_close() or wbc_close()
+ *
+ * A handle pins nothing: if the row is removed from the segment meanwhile,
+ * the next call finds or makes it again.  It may be shared by threads.
+ *
+ * Return: as wbc_add_int64(), and -ENOMEM.
+ */
+WBC_API int wbc_counter_open(struct wbc_table *t, const struct wbc_value *key,
+                             size_t n_key, unsigned column,
+                             struct wbc_counter **counter);
+
+/** wbc_counter_close() - free a counter, set it to NULL */
+WBC_API void wbc_counter_close(struct wbc_counter **counter);
+
+/**
+ * wbc_counter_add() - add to an int64 counter through its handle
+ * @counter: handle
+ * @delta:   what to add
+ *
+ * The common case is one fetch_add and no system call.
+ *
+ * Progress: lock-free.   Blocks: never.   Fork: safe.
+ *
+ * Return: 0, or the errors of wbc_add_int64() that concern no key.
+ */
+WBC_API int wbc_counter_add(struct wbc_counter *counter, int64_t delta);
+
+/** wbc_counter_add_double() - as wbc_counter_add(), for a `double counter` */
+WBC_API int wbc_counter_add_double(struct wbc_counter *counter, double delta);
+
+/** wbc_counter_read() - as wbc_read_int64(), through a handle */
+WBC_API int wbc_counter_read(struct wbc_counter *counter, int64_t *value);
+
+/** wbc_counter_read_double() - as wbc_read_double(), through a handle */
+WBC_API int wbc_counter_read_double(struct wbc_counter *counter,
+                                    double *value);
+
+/**
+ * wbc_insert() - append a row to a table
+ * @t:          table
+ * @values:     named in any order, or unnamed in the order of the
+ *              declaration; a column that is left out takes the database's
+ *              DEFAULT, one given as wbc_null() is NULL
+ * @n_values:   number of them, at least one
+ * @timeout_ms: how long to wait while this thread's lane is full; 0 not at
+ *              all, -1 without end
+ *
+ * Progress: wait-free unless the lane is full.   Blocks: up to @timeout_ms,
+ * when the flusher is behind by a whole lane.   Fork: safe.   Durable: no;
+ * see wbc_sync().
+ *
+ * Return: 0, or WBC_E_COLUMN    a name is not a column's, or appears twice
+ *               WBC_E_TYPE      a value is of another type than its column
+ *               WBC_E_KEY       a key column is missing or NULL
+ *               WBC_E_NAN       NaN or infinite
+ *               -EINVAL         no values, or more than columns
+ *               -E2BIG          the row is larger than half a lane
+ *               -EAGAIN         the lane is still full after @timeout_ms
+ *               WBC_E_NOFLUSHER the same, and no flusher is alive
+ *               -ENOSPC         no memory for the lane (see its message)
+ *               -EUSERS         more threads than thread slots
+ *               WBC_E_CORRUPT   the segment failed a check
+ * and nothing was inserted.
+ */
+WBC_API int wbc_insert(struct wbc_table *t, const struct wbc_value *values,
+                       size_t n_values, int timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

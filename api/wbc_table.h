@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/* Tables, their columns, and values.  Included by wbcshm.h. */
+#ifndef WBC_TABLE_H
+#define WBC_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wbc_error.h"
+#include "wbc_open.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct wbc_table;
+
+/* Limits.  A longer name or key, or one column more, is an error. */
+#define WBC_NAME_MAX 63     /* bytes of a table, column or segment name */
+#define WBC_KEY_MAX 1024    /* bytes of all key values of one row, encoded */
+#define WBC_COLUMNS_MAX 64  /* columns of a table */
+#define WBC_COUNTERS_MAX 16 /* counted columns of a table */
+#define WBC_TABLES_MAX 255  /* tables of a segment */
+
+enum wbc_type {
+	WBC_NULL = 0,
+	WBC_INT64 = 1,
+	WBC_DOUBLE = 2,
+	WBC_TEXT = 3, /* UTF-8 */
+	WBC_BLOB = 4
+};
+
+/**
+ * struct wbc_value - one value, named or by position
+ * @name:  the column's name, or NULL: the place in the array decides (of the
+ *         key columns in a key, of all columns in an insert)
+ * @type:  which of @v holds it
+ * @bytes: length of a text or blob; a text need not end in NUL
+ * @v:     the value; texts and blobs are copied by the call
+ */
+struct wbc_value {
+	const char *name;
+	enum wbc_type type;
+	uint32_t bytes;
+	union {
+		int64_t i;
+		double d;
+		const void *p;
+	} v;
+};
+
+static inline struct wbc_value wbc_int64(const char *name, int64_t i)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_INT64;
+	value.bytes = 0;
+	value.v.i = i;
+	return value;
+}
+
+static inline struct wbc_value wbc_double(const char *name, double d)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_DOUBLE;
+	value.bytes = 0;
+	value.v.d = d;
+	return value;
+}
+
+static inline struct wbc_value wbc_text(const char *name, const char *p,
+                                        uint32_t bytes)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_TEXT;
+	value.bytes = bytes;
+	value.v.p = p;
+	return value;
+}
+
+static inline struct wbc_value wbc_blob(const char *name, const void *p,
+                                        uint32_t bytes)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_BLOB;
+	value.bytes = bytes;
+	value.v.p = p;
+	return value;
+}
+
+static inline struct wbc_value wbc_null(const char *name)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_NULL;
+	value.bytes = 0;
+	value.v.i = 0;
+	return value;
+}
+
+/**
+ * wbc_table_declare() - say what a table is like, or find it again
+ * @c:       cache handle
+ * @spec:    "[connection.]name(column, ...) [on_missing=POLICY]"
+ *           where a column is one of
+ *             NAME int key, NAME text key     addresses the row
+ *             NAME counter                    64-bit integer, added to
+ *             NAME double counter             double, added to
+ *             NAME int|double|text|blob       set by inserts only
+ *           and POLICY, what a change of a row that the database does not
+ *           have becomes, is deadletter (default), insert or ignore.
+ *           Names are letters, digits and _, not beginning with a digit
+ * @t:       receives the table, freed by wbc_close()
+ * @message: where to put words about a failure; NULL for none
+ * @message_size: bytes at @message; it is always NUL-terminated
+ *
+ * The declaration stands in the segment: every process sees the same table,
+ * and a different second declaration is an error.  The flusher must have been
+ * told of the table too, else what is done to it is journaled and waits.
+ *
+ * Progress: lock-free.   Blocks: never.   Fork: safe.
+ *
+ * Return: 0, or WBC_E_SPEC     the specification does not parse
+ *               WBC_E_SCHEMA   the table is declared, differently
+ *               -ENAMETOOLONG  a name is over WBC_NAME_MAX bytes
+ *               -E2BIG         too many columns or tables
+ *               -ENOSPC        no memory in the segment (see its message)
+ *               -ENOMEM        no memory in this process
+ *               WBC_E_CORRUPT  the segment failed a check
+ */
+WBC_API int wbc_table_declare(struct wbc *c, const char *spec,
+                              struct wbc_table **t, char *message,
+                              size_t message_size);
+
+/**
+ * wbc_column() - the number of a column
+ * @t:    table
+ * @name: the column's name
+ *
+ * Progress: wait-free.   Blocks: never.   Fork: safe.
+ *
+ * Return: 0.. in the order of the declaration, or WBC_E_COLUMN.
+ */
+WBC_API int wbc_column(const struct wbc_table *t, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# Copyright the wbcshm authors
+
+# Measures the shared library, as users have it; looks into the segment with
+# shm's own eyes, to prove the sums.
+noinst_PROGRAMS += bench/wbc-bench
+bench_wbc_bench_SOURCES = \
+	bench/add.c \
+	bench/adds.c bench/adds.h \
+	bench/bench.h \
+	bench/harness.c bench/harness.h \
+	bench/loop.c \
+	bench/main.c \
+	bench/report.c bench/report.h \
+	bench/store.c bench/store.h \
+	bench/walk.c bench/walk.h
+bench_wbc_bench_LDFLAGS = $(AM_LDFLAGS) -no-install
+bench_wbc_bench_LDADD = libwbcshm.la shm/libshm.la -lm
+
+EXTRA_DIST += bench/instructions.sh

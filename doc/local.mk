@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+# Copyright the wbcshm authors
+
+# Man pages, installed by their section's number.  tests/abi/man.sh has
+# mandoc read each.
+dist_man_MANS +=
+

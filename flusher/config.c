@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/urcu-memb.h>
+
+#include "../api/wbc_error.h"
+
+/* The address of a segment however it was said; NULL: no memory. */
+static char *full_address(const char *said)
+{
+	bool bare = strncmp(said, "shm:", 4) != 0;
+	size_t bytes = strlen(said) + 5;
+	char *address = malloc(bytes);
+
+	if (address)
+		snprintf(address, bytes, "%s%s", bare ? "shm:" : "", said);
+	return address;
+}
+
+static int check_table(const struct wbci_config *c, unsigned i,
+                       const struct wbci_message *m)
+{
+	const struct wbci_schema *t = &c->tables[i];
+
+	if (strcmp(t->connection, "default") != 0)
+		return wbci_say(m, -EINVAL,
+		                "table %s.%s: no such connection; --sqlite is "
+		                "the connection default, so leave out \"%s.\"",
+		                t->connection, t->name, t->connection);
+	for (unsigned other = 0; other < i; other++)
+		if (!strcmp(c->tables[other].name, t->name))
+			return wbci_say(m, -EINVAL,
+			                "table %s: given twice; give all its "
+			                "columns in one --table",
+			                t->name);
+	return 0;
+}
+
+static int parse_tables(struct wbci_config *c,
+                        const struct wbci_flusher_config *said,
+                        const struct wbci_message *m)
+{
+	int error;
+
+	for (unsigned i = 0; i < said->n_tables; i++) {
+		error = wbci_schema_parse(&c->tables[i], said->tables[i],
+		                          strlen(said->tables[i]), m);
+		c->n_tables = i + 1;
+		if (!error)
+			error = check_table(c, i, m);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int check_said(const struct wbci_flusher_config *said,
+                      const struct wbci_message *m)
+{
+	if (!said->segment || !*said->segment)
+		return wbci_say(m, -EINVAL,
+		                "no segment: give --segment NAME, or set "
+		                "WBC_SEGMENT");
+	if (!said->journal || !*said->journal)
+		return wbci_say(m, -EINVAL, "no journal: give --journal DIR");
+	if (!said->sqlite || !*said->sqlite)
+		return wbci_say(m, -EINVAL, "no database: give --sqlite FILE");
+	if (said->n_tables > WBC_TABLES_MAX)
+		return wbci_say(m, -E2BIG, "%u tables: at most %u",
+		                said->n_tables, WBC_TABLES_MAX);
+	return 0;
+}
+
+int wbci_config_new(struct wbci_config **config,
+                    const struct wbci_flusher_config *said,
+                    const struct wbci_message *m)
+{
+	struct wbci_config *c;
+	int error = check_said(said, m);
+
+	if (error)
+		return error;
+	c = calloc(1, sizeof(*c) + said->n_tables * sizeof(c->tables[0]));
+	if (!c)
+		return wbci_say(m, -ENOMEM, "configuration: no memory");
+	c->address = full_address(said->segment);
+	c->journal = strdup(said->journal);
+	c->sqlite = strdup(said->sqlite);
+	c->create = said->create;
+	c->how = said->how;
+	c->journal_ms = said->journal_ms ? said->journal_ms : WBCI_JOURNAL_MS;
+	c->flush_ms = said->flush_ms ? said->flush_ms : WBCI_FLUSH_MS;
+	c->max_queue_rows = said->max_queue_rows ? said->max_queue_rows
+	                                         : WBCI_MAX_QUEUE_ROWS;
+	if (!c->address || !c->journal || !c->sqlite)
+		error = wbci_say(m, -ENOMEM, "configuration: no memory");
+	else
+		error = parse_tables(c, said, m);
+	if (error) {
+		wbci_config_free(&c);
+		return error;
+	}
+	*config = c;
+	return 0;
+}
+
+void wbci_config_free(struct wbci_config **config)
+{
+	struct wbci_config *c = *config;
+
+	*config = NULL;
+	if (!c)
+		return;
+	free(c->address);
+	free(c->journal);
+	free(c->sqlite);
+	free(c);
+}
+
+void wbci_config_publish(struct wbci_config **place, struct wbci_config *c)
+{
+	struct wbci_config *old = rcu_xchg_pointer(place, c);
+
+	if (!old)
+		return;
+	urcu_memb_synchronize_rcu();
+	wbci_config_free(&old);
+}
+
+const struct wbci_config *wbci_config_get(struct wbci_config *const *place)
+{
+	urcu_memb_read_lock();
+	return rcu_dereference(*place);
+}
+
+void wbci_config_put(void)
+{
+	urcu_memb_read_unlock();
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+#include "letter.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shm/cell.h"
+
+/* How many bytes the UTF-8 character at p takes; 0: it is none. */
+static uint32_t utf8_bytes(const unsigned char *p, uint32_t left)
+{
+	uint32_t n = p[0] < 0x80 ? 1
+	             : p[0] < 0xc2 ? 0
+	             : p[0] < 0xe0 ? 2
+	             : p[0] < 0xf0 ? 3
+	             : p[0] < 0xf5 ? 4
+	                           : 0;
+
+	if (!n || n > left)
+		return 0;
+	for (uint32_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, and what is above U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static bool is_utf8(const unsigned char *p, uint32_t bytes)
+{
+	uint32_t n;
+
+	for (; bytes; p += n, bytes -= n) {
+		n = utf8_bytes(p, bytes);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
+static void put_string(FILE *f, const unsigned char *p, uint32_t bytes)
+{
+	fputc('"', f);
+	for (uint32_t i = 0; i < bytes; i++) {
+		if (p[i] == '"' || p[i] == '\\')
+			fprintf(f, "\\%c", p[i]);
+		else if (p[i] < ' ')
+			fprintf(f, "\\u%04x", p[i]);
+		else
+			fputc(p[i], f);
+	}
+	fputc('"', f);
+}
+
+static void put_hex(FILE *f, const char *name, const unsigned char *p,
+                    uint32_t bytes)
+{
+	fprintf(f, "{\"%s\":\"", name);
+	for (uint32_t i = 0; i < bytes; i++)
+		fprintf(f, "%02x", p[i]);
+	fputs("\"}", f);
+}
+
+static void put_value(FILE *f, const struct wbc_value *v)
+{
+	switch (v->type) {
+	case WBC_INT64:
+		fprintf(f, "%" PRId64, v->v.i);
+		break;
+	case WBC_DOUBLE:
+		if (isfinite(v->v.d))
+			fprintf(f, "%.17g", v->v.d);
+		else
+			fputs("null", f);
+		break;
+	case WBC_TEXT:
+		if (is_utf8(v->v.p, v->bytes))
+			put_string(f, v->v.p, v->bytes);
+		else
+			put_hex(f, "text_hex", v->v.p, v->bytes);
+		break;
+	case WBC_BLOB:
+		put_hex(f, "blob_hex", v->v.p, v->bytes);
+		break;
+	default:
+		fputs("null", f);
+		break;
+	}
+}
+
+char *wbci_letter_json(const struct wbc_value *values, unsigned n)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	fputc('{', f);
+	for (unsigned i = 0; i < n; i++) {
+		/* Names are letters, digits and _. */
+		fprintf(f, "%s\"%s\":", i ? "," : "", values[i].name);
+		put_value(f, &values[i]);
+	}
+	fputc('}', f);
+	if (fclose(f)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+char *wbci_letter_deltas(const struct wbci_rowset *rs,
+                         const struct wbci_row *row)
+{
+	struct wbc_value values[WBC_COUNTERS_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
+		bool is_double = rs->doubles >> i & 1;
+		const char *name =
+		        rs->schema.columns[rs->schema.cell_column[i]].name;
+
+		if (wbci_delta_zero(is_double, row->delta[i]))
+			continue;
+		values[n++] = is_double
+		                      ? wbc_double(name,
+		                                   wbci_double_of(
+		                                           row->delta[i]))
+		                      : wbc_int64(name,
+		                                  (int64_t)row->delta[i]);
+	}
+	return wbci_letter_json(values, n);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Row sets: what was done to one table, coalesced.
+ *
+ * Inserted rows, as lane records one behind the other in the order in which
+ * they were made; and per changed row the sum of what was added to each of
+ * its cells.  int64 cells are summed in wrapping arithmetic, double cells as
+ * doubles.
+ *
+ * In the journal a row set is a few blobs of about 1 MiB at most (larger only
+ * for a single larger record), chunk 0, 1, ...:
+ *
+ *   0   frame
+ *   16  spec_bytes u32 | n_inserts u32 | n_rows u32 | n_cells u32
+ *   32  inserts_bytes u64 | rows_bytes u64
+ *   48  canonical specification of the table, padded to 8
+ *       inserts: record_shm, each a multiple of 8 long
+ *       rows: key_len u32 | 0 u32 | deltas u64[n_cells] | key, padded to 8
+ *
+ * Whoever reads one takes it for input: all lengths are checked, the values
+ * inside records and keys are checked by who uses them.
+ *
+ * One thread at a time.
+ */
+#ifndef WBCI_ROWSET_H
+#define WBCI_ROWSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../shm/schema.h"
+
+#define WBCI_BLOB_BYTES (1u << 20)
+
+/* A row's deltas, then its key. */
+struct wbci_row {
+	uint64_t hash;
+	uint32_t key_len;
+	uint32_t reserved;
+	uint64_t delta[];
+};
+
+struct wbci_rowset {
+	struct wbci_schema schema;
+	char *spec; /* canonical text of the schema */
+	uint32_t spec_bytes;
+	uint32_t doubles; /* bit i: cell i is a double */
+	uint64_t spec_hash;
+
+	unsigned char *inserts;
+	uint64_t inserts_bytes;
+	uint64_t inserts_room;
+	uint64_t n_inserts;
+
+	struct wbci_row **rows;
+	uint64_t n_rows;
+	uint64_t rows_room;
+
+	bool unique;     /* rows come once each: no table of slots is kept */
+	uint32_t *slots; /* hash table: place in rows + 1 */
+	uint64_t n_slots;
+	struct wbci_arena *arena;
+};
+
+/* A part of a row set; both ends of inserts are between records. */
+struct wbci_slice {
+	uint64_t insert_from, insert_to; /* bytes */
+	uint64_t n_inserts;
+	uint64_t row_from, row_to;
+};
+
+/**
+ * wbci_rowset_init() - an empty set of rows of a table
+ * @rs:     receives it; undone by wbci_rowset_free()
+ * @spec:   canonical specification
+ * @unique: rows will be added once each, so none is looked for
+ *
+ * Return: 0, -ENOMEM, or what wbci_schema_parse() says of @spec.
+ */
+int wbci_rowset_init(struct wbci_rowset *rs, const char *spec,
+                     size_t spec_bytes, bool unique);
+void wbci_rowset_free(struct wbci_rowset *rs);
+
+/* Nothing in it. */
+static inline bool wbci_rowset_empty(const struct wbci_rowset *rs)
+{
+	return !rs->n_inserts && !rs->n_rows;
+}
+
+static inline const unsigned char *wbci_row_key(const struct wbci_rowset *rs,
+                                                const struct wbci_row *row)
+{
+	return (const unsigned char *)(row->delta + rs->schema.n_cells);
+}
+
+/* What two deltas of a cell add up to. */
+uint64_t wbci_delta_sum(bool is_double, uint64_t a, uint64_t b);
+
+/* A delta that changes nothing. */
+bool wbci_delta_zero(bool is_double, uint64_t delta);
+
+/* All deltas of a row are such. */
+bool wbci_row_zero(const struct wbci_rowset *rs, const struct wbci_row *row);
+
+/**
+ * wbci_rowset_add() - add to the cells of a row
+ * @key:   1..WBC_KEY_MAX bytes, encoded
+ * @delta: n_cells values
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int wbci_rowset_add(struct wbci_rowset *rs, const unsigned char *key,
+                    uint32_t key_len, const uint64_t *delta);
+
+/**
+ * wbci_rowset_insert() - append an inserted row
+ * @record: record_shm of @bytes, checked by the caller
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int wbci_rowset_insert(struct wbci_rowset *rs, const unsigned char *record,
+                       uint64_t bytes);
+
+/* Forget the rows that change nothing, order the others by key.  From here on
+ * rows can be read, not added. */
+void wbci_rowset_sort(struct wbci_rowset *rs);
+
+/**
+ * wbci_rowset_cut() - the next part of a set, of bounded size
+ * @slice:      what was cut before; at first all zero.  Receives the part
+ * @max_rows:   rows of either kind
+ * @max_bytes:  of inserts; one record is taken whatever its size
+ *
+ * Return: false if nothing is left.
+ */
+bool wbci_rowset_cut(const struct wbci_rowset *rs, struct wbci_slice *slice,
+                     uint64_t max_rows, uint64_t max_bytes);
+
+/* All of it. */
+struct wbci_slice wbci_rowset_all(const struct wbci_rowset *rs);
+
+typedef int wbci_blob_fn(void *arg, uint32_t chunk, const void *blob,
+                         size_t bytes);
+
+/**
+ * wbci_rowset_write() - make blobs of a part
+ * @emit: called with each in turn; a negative result ends it
+ *
+ * Return: 0, -ENOMEM, or what @emit returned.
+ */
+int wbci_rowset_write(const struct wbci_rowset *rs,
+                      const struct wbci_slice *slice, wbci_blob_fn *emit,
+                      void *arg);
+
+/* What a blob says of itself, checked. */
+struct wbci_blob {
+	const char *spec; /* not terminated */
+	uint32_t spec_bytes;
+	uint32_t n_cells;
+	uint64_t n_inserts;
+	uint64_t n_rows;
+	const unsigned char *inserts;
+	uint64_t inserts_bytes;
+	const unsigned char *rows;
+	uint64_t rows_bytes;
+};
+
+/**
+ * wbci_blob_open() - check a blob's frame and lengths
+ * @blob: 8-aligned
+ * Return: 0 or WBC_E_CORRUPT.
+ */
+int wbci_blob_open(struct wbci_blob *b, const void *blob, size_t bytes);
+
+/**
+ * wbci_rowset_read() - add what a blob holds to a set
+ * Return: 0, -ENOMEM, WBC_E_CORRUPT, or WBC_E_SCHEMA if the blob is of
+ * another specification.
+ */
+int wbci_rowset_read(struct wbci_rowset *rs, const void *blob, size_t bytes);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Sinks: where pieces go.  One ops table, and a sink_*.c per backend that
+ * alone includes the backend's header.
+ *
+ * A sink is used by one thread, which makes one call at a time.
+ *
+ * The contract of apply(), whatever the backend:
+ *  - In one transaction: the gate, which moves the table's position in the
+ *    ledger from piece - 1 to piece and must hit exactly one row; then the
+ *    inserts in their order, then the changed rows in theirs; then the
+ *    dead letters of rows that were refused; commit.
+ *  - A position that is `piece` already means that this piece was applied by
+ *    somebody who could not say so, if it may have been (work.exposed);
+ *    nothing is done but to read the rows' present values.
+ *  - Any other position stops the table: the database and the journal do not
+ *    belong together.
+ *  - The ledger's row is committed before the first piece.
+ */
+#ifndef WBCI_SINK_H
+#define WBCI_SINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../shm/message.h"
+#include "journal.h"
+#include "rowset.h"
+
+struct wbci_sink;
+
+enum wbci_outcome {
+	OUTCOME_DONE,    /* applied, or the ledger is as it should be */
+	OUTCOME_ALREADY, /* it was applied before */
+	OUTCOME_AWAY,    /* try again later, the same piece */
+	OUTCOME_PARKED   /* somebody has to mend something */
+};
+
+/* What the database has in a counted column of a row now. */
+enum wbci_value_state {
+	VALUE_UNKNOWN = 0,
+	VALUE_NOROW,
+	VALUE_NUMBER /* a NULL is 0 */
+};
+struct wbci_answer {
+	enum wbci_value_state state;
+	uint64_t bits; /* an int64, or a double, as the cell is */
+};
+
+/* One order to a sink, and its answer. */
+struct wbci_work {
+	/* the order */
+	char table[WBCI_TABLE_NAME]; /* in the ledger */
+	char journal[33];
+	uint64_t done;   /* pieces that were trimmed */
+	uint64_t piece;  /* done + 1, or 0: look at the ledger only */
+	bool exposed;    /* done + 1 may have been applied already */
+	uint8_t on_missing;
+	struct wbci_rowset rows; /* sorted; its schema is the table's */
+
+	/* the answer */
+	enum wbci_outcome outcome;
+	char reason[192]; /* AWAY, PARKED: why; else of the last refusal */
+	struct wbci_answer *answers; /* n_rows * n_cells */
+	uint64_t applied;    /* changed rows */
+	uint64_t inserted;
+	uint64_t refused;    /* of both kinds */
+	uint64_t ignored;    /* rows that the database does not have */
+	uint64_t statements; /* executed for rows of both kinds */
+};
+
+struct wbci_sink_ops {
+	const char *name;
+	/* 0 or -ENOMEM; connects later, at the first work. */
+	int (*open)(struct wbci_sink **sink, const char *where);
+	void (*close)(struct wbci_sink **sink);
+	/* See the ledger's position of work->table, make its row if this is
+	 * the first time. */
+	enum wbci_outcome (*check)(struct wbci_sink *sink,
+	                           struct wbci_work *work);
+	enum wbci_outcome (*apply)(struct wbci_sink *sink,
+	                           struct wbci_work *work);
+};
+
+extern const struct wbci_sink_ops wbci_sink_sqlite;
+
+#endif

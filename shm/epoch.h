@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Epochs: RCU over the segment.
+ *
+ * who                 may call
+ * any thread          wbci_enter, wbci_exit (own word), wbci_epoch_advance
+ *
+ * A section is from wbci_enter() to wbci_exit(); inside it nothing that the
+ * thread can reach through the segment is reused.  It contains no system
+ * call, callback, malloc or user code.  Sections do not nest.
+ *
+ * Invariant: while a thread is in a section whose word is w, G <= w + 1 once
+ * a scan has seen the word; so stamps set meanwhile are G or G - 1.
+ *
+ * A thread killed in a section leaves its word set; the reaper clears it.
+ * A stopped thread keeps G from advancing, and so memory from being reused;
+ * nothing waits for G.
+ *
+ * Source: epoch-based reclamation (Fraser 2004), with the reader's fence
+ * moved to the reclaimer by membarrier as in userspace-rcu.
+ */
+#ifndef WBCI_EPOCH_H
+#define WBCI_EPOCH_H
+
+#include "client.h"
+
+/* Of a thread that needs no fence, see wbci_thread_fast(). */
+static inline void wbci_enter_fast(struct wbci_thread *t)
+{
+	/* ORDER epoch.advance, acquire: what was unlinked before G moved on
+	 * is seen as unlinked. */
+	uint64_t g = order_acquire(&t->control->epoch);
+
+	/* ORDER epoch.enter, compiler: the scan's membarrier is the fence. */
+	order_store(t->epoch, g);
+	order_compiler();
+}
+
+static inline void wbci_enter(struct wbci_thread *t)
+{
+	if (!t->fenced) {
+		wbci_enter_fast(t);
+		return;
+	}
+	/* ORDER epoch.enter, fence: our word is visible before we read
+	 * anything; pairs with the scan's fence.
+	 * ORDER epoch.advance, acquire: as above. */
+	order_xchg_seq(t->epoch, order_acquire(&t->control->epoch));
+	order_fence();
+}
+
+static inline void wbci_exit(struct wbci_thread *t)
+{
+	/* ORDER epoch.exit, release: our reads are done before a scan sees
+	 * that we left. */
+	order_release(t->epoch, 0);
+}
+
+/**
+ * wbci_epoch_advance() - move G on by one, if every section allows it
+ * @c: client; not within a section
+ *
+ * Return: true if G moved, by us or somebody else.
+ */
+bool wbci_epoch_advance(struct wbci_client *c);
+
+/**
+ * wbci_epoch_grace() - begin to wait for a grace period
+ * Return: the G at which every section that is open now has ended.
+ */
+static inline uint64_t wbci_epoch_grace(struct wbci_client *c)
+{
+	/* ORDER epoch.grace, S: after the caller's own change. */
+	order_fence();
+	return order_load_seq(&c->segment.control->epoch) + 2;
+}
+
+static inline bool wbci_epoch_passed(struct wbci_client *c, uint64_t grace)
+{
+	/* ORDER epoch.advance, acquire: the readers' last reads are over. */
+	return order_acquire(&c->segment.control->epoch) >= grace;
+}
+
+/* Register this process for membarrier; false if it must use fences. */
+bool wbci_epoch_register(void);
+
+/* The calling thread's stores are seen by all sections before its loads. */
+bool wbci_epoch_barrier(void);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Row keys: the values of a row's key columns as one string of bytes.
+ *
+ * The encoding is canonical, so that one row is one key however it was
+ * written, and ordered: memcmp() of two keys of a table orders them as the
+ * database orders the values (integers by value, texts by bytes).
+ *
+ *   int64   8 bytes, big endian, sign bit flipped
+ *   text    each 0x00 becomes 0x00 0xff, then 0x00 0x00 ends it;
+ *           the last key column, if a text, is as it is, to the end
+ */
+#ifndef WBCI_KEY_H
+#define WBCI_KEY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../api/wbc_table.h"
+#include "schema.h"
+
+/**
+ * wbci_key_encode() - encode a row's key values
+ * @s:      schema
+ * @values: all key values, named in any order or unnamed in the order of the
+ *          declaration
+ * @n:      their number
+ * @key:    WBC_KEY_MAX bytes
+ *
+ * Return: the key's length, or -EINVAL, WBC_E_KEY, WBC_E_COLUMN, WBC_E_TYPE,
+ * -E2BIG.
+ */
+int wbci_key_encode(const struct wbci_schema *s, const struct wbc_value *values,
+                    size_t n, unsigned char *key);
+
+/**
+ * wbci_key_decode() - the key values of an encoded key
+ * @s:      schema
+ * @key:    encoded key; may be hostile
+ * @bytes:  its length, at most WBC_KEY_MAX
+ * @values: receives s->n_keys values, named, in the order of the keys
+ * @text:   WBC_KEY_MAX bytes, to which the texts among @values point
+ *
+ * Return: 0, or WBC_E_CORRUPT if it is no key of this table.
+ */
+int wbci_key_decode(const struct wbci_schema *s, const unsigned char *key,
+                    size_t bytes, struct wbc_value *values,
+                    unsigned char *text);
+
+#endif

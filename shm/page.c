@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+#include "page.h"
+
+#include <errno.h>
+
+#include "epoch.h"
+
+const uint32_t wbci_class_bytes[WBCI_CLASSES] = {
+        64,   128,  192,  256,  320,  384,   448,   512,   640,   768,
+        1024, 1280, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
+
+int wbci_class_of(uint64_t bytes)
+{
+	for (int i = 0; i < (int)WBCI_CLASSES; i++) {
+		if (bytes <= wbci_class_bytes[i])
+			return i;
+	}
+	return -E2BIG;
+}
+
+/* How many pages one allocation looks at before it takes a fresh one. */
+#define LOOK_AT 64u
+
+static unsigned blocks_of(unsigned class)
+{
+	return WBCI_PAGE_BYTES / wbci_class_bytes[class];
+}
+
+/* The bits of bitmap word w that are blocks of the class. */
+static uint64_t word_mask(unsigned class, unsigned w)
+{
+	unsigned blocks = blocks_of(class);
+
+	if (blocks >= (w + 1) * 64)
+		return ~UINT64_C(0);
+	if (blocks <= w * 64)
+		return 0;
+	return (UINT64_C(1) << (blocks - w * 64)) - 1;
+}
+
+/* Take a free block of a page that we own.  0: the page is full. */
+static uint64_t take_block(const struct wbci_segment *s, uint32_t page,
+                           unsigned class)
+{
+	struct meta_shm *meta = &s->metas[page];
+
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		/* Relaxed: only the owner writes the alloc bitmap. */
+		uint64_t alloc = order_load(&meta->alloc[w]);
+		uint64_t room = ~alloc & word_mask(class, w);
+		unsigned bit;
+
+		if (!room)
+			continue;
+		bit = (unsigned)__builtin_ctzll(room);
+		order_store(&meta->alloc[w], alloc | UINT64_C(1) << bit);
+		return wbci_page_off(s, page) +
+		       (uint64_t)(w * 64 + bit) * wbci_class_bytes[class];
+	}
+	return 0;
+}
+
+unsigned wbci_page_reclaim(struct wbci_thread *t, uint32_t page)
+{
+	struct meta_shm *meta = &t->client->segment.metas[page];
+	unsigned freed = 0;
+	/* ORDER epoch.advance, acquire: all readers of blocks that were
+	 * retired at G - 2 are gone. */
+	uint64_t g = order_acquire(&t->control->epoch);
+	order_u64 *limbo = meta->limbo[(g - 2) & 3];
+
+	/* We are in a section, so G <= g + 1 and nobody retires into this
+	 * bitmap now: new bits are stamped g - 1 .. g + 1. */
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		uint64_t bits = order_acquire(&limbo[w]);
+		uint64_t alloc;
+
+		if (!bits)
+			continue;
+		alloc = order_load(&meta->alloc[w]);
+		freed += (unsigned)__builtin_popcountll(bits & alloc);
+		/* Killed between the two, the next owner clears the limbo
+		 * bits of free blocks before it allocates. */
+		order_store(&meta->alloc[w], alloc & ~bits);
+		order_and(&limbo[w], ~bits);
+	}
+	return freed;
+}
+
+/* What a killed owner may have left: limbo bits of free blocks. */
+static void mend_page(const struct wbci_segment *s, uint32_t page)
+{
+	struct meta_shm *meta = &s->metas[page];
+
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		uint64_t alloc = order_load(&meta->alloc[w]);
+
+		for (unsigned i = 0; i < 4; i++) {
+			if (order_load(&meta->limbo[i][w]) & ~alloc)
+				order_and(&meta->limbo[i][w], alloc);
+		}
+	}
+}
+
+static bool has_room(const struct wbci_segment *s, uint32_t page,
+                     unsigned class)
+{
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		if (~order_load(&s->metas[page].alloc[w]) &
+		    word_mask(class, w))
+			return true;
+	}
+	return false;
+}
+
+/* Make a page ours if it is of the class, or free, and has room. */
+static bool claim_page(struct wbci_thread *t, uint32_t page, unsigned kind,
+                       unsigned class, bool fresh)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	uint64_t mine = wbci_page_word(kind, class, t->slot + 1);
+	uint64_t nobody = fresh ? 0 : wbci_page_word(kind, class, 0);
+	/* ORDER page.claim, acquire: the last owner's bitmap. */
+	uint64_t word = order_acquire(&s->words[page]);
+
+	if (word == nobody) {
+		if (!order_cas(&s->words[page], &word, mine))
+			return false;
+		mend_page(s, page);
+	} else if (fresh || word != mine) {
+		return false;
+	}
+	if (has_room(s, page, class))
+		return true;
+	return wbci_page_reclaim(t, page) > 0;
+}
+
+/* Look at some pages of the class that are ours or nobody's. */
+static bool find_used(struct wbci_thread *t, unsigned kind, unsigned class,
+                      uint32_t look_at, uint32_t *page)
+{
+	uint32_t n = wbci_committed(&t->client->segment) *
+	             WBCI_PAGES_PER_EXTENT;
+	uint32_t *scan = &t->scan[kind - 1][class];
+
+	if (look_at > n)
+		look_at = n;
+	for (uint32_t i = 0; i < look_at; i++) {
+		if (*scan >= n)
+			*scan = 0;
+		*page = (*scan)++;
+		if (claim_page(t, *page, kind, class, false))
+			return true;
+	}
+	return false;
+}
+
+static bool find_fresh(struct wbci_thread *t, unsigned kind, unsigned class,
+                       uint32_t *page)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	uint32_t n = wbci_committed(s) * WBCI_PAGES_PER_EXTENT;
+	/* A hint: wrong values cost a longer search. */
+	uint32_t hint = order_load(&s->control->page_hint);
+
+	for (uint32_t i = 0; i < n; i++) {
+		*page = hint < n && i < n - hint ? hint + i
+		                                 : i - (hint < n ? n - hint : 0);
+		if (claim_page(t, *page, kind, class, true)) {
+			order_store(&s->control->page_hint, *page + 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind,
+                     uint64_t bytes, uint64_t *offset)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	int class = wbci_class_of(bytes);
+	uint32_t *cached, page;
+
+	if (class < 0)
+		return class;
+	cached = &t->page[kind - 1][class];
+	for (;;) {
+		if (*cached) {
+			*offset = take_block(s, *cached - 1, (unsigned)class);
+			if (*offset)
+				return 0;
+			if (wbci_page_reclaim(t, *cached - 1))
+				continue;
+		}
+		if (!find_used(t, kind, (unsigned)class, LOOK_AT, &page) &&
+		    !find_fresh(t, kind, (unsigned)class, &page) &&
+		    !find_used(t, kind, (unsigned)class, UINT32_MAX, &page)) {
+			*cached = 0;
+			return -ENOSPC;
+		}
+		*cached = page + 1;
+	}
+}
+
+/* The bit of a block in its page's bitmaps. */
+static unsigned block_bit(const struct wbci_segment *s, uint64_t offset)
+{
+	uint64_t word = order_load(&s->words[wbci_page_of(s, offset)]);
+	unsigned class = wbci_page_class(word) % WBCI_CLASSES;
+
+	return (unsigned)(offset % WBCI_PAGE_BYTES) / wbci_class_bytes[class];
+}
+
+void wbci_block_undo(struct wbci_thread *t, uint64_t offset)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	struct meta_shm *meta = &s->metas[wbci_page_of(s, offset)];
+	unsigned bit = block_bit(s, offset);
+	uint64_t alloc = order_load(&meta->alloc[bit / 64]);
+
+	order_store(&meta->alloc[bit / 64],
+	            alloc & ~(UINT64_C(1) << bit % 64));
+}
+
+void wbci_block_retire(struct wbci_thread *t, uint64_t offset)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	struct meta_shm *meta = &s->metas[wbci_page_of(s, offset)];
+	unsigned bit = block_bit(s, offset);
+	uint64_t g;
+
+	/* ORDER epoch.stamp, fence: G is loaded after the unlinking CAS is
+	 * visible; an older G would free the block under a reader. */
+	order_fence();
+	g = order_load_seq(&t->control->epoch);
+	order_or(&meta->limbo[g & 3][bit / 64], UINT64_C(1) << bit % 64);
+}
+
+void wbci_page_release(const struct wbci_segment *s, uint32_t slot)
+{
+	uint32_t n = wbci_committed(s) * WBCI_PAGES_PER_EXTENT;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t word = order_load(&s->words[i]);
+
+		if (wbci_page_owner(word) != slot + 1)
+			continue;
+		/* ORDER page.claim, release: the bitmap as we leave it. */
+		order_release(&s->words[i],
+		              wbci_page_word(wbci_page_kind(word),
+		                             wbci_page_class(word), 0));
+	}
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+#include "round.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "epoch.h"
+#include "page.h"
+
+/* Advances tried at the start of a round, for the sake of what is kept. */
+#define ADVANCES 2
+
+int wbci_rounds_init(struct wbci_rounds *r, struct wbci_client *c)
+{
+	memset(r, 0, sizeof(*r));
+	r->client = c;
+	r->all = true;
+	return 0;
+}
+
+static void free_set(struct wbci_taken *set)
+{
+	if (!set)
+		return;
+	free(set->pages);
+	free(set);
+}
+
+void wbci_rounds_free(struct wbci_rounds *r)
+{
+	while (r->kept) {
+		struct wbci_taken *next = r->kept->next;
+
+		free_set(r->kept);
+		r->kept = next;
+	}
+	free_set(r->visit);
+	free(r->place);
+	memset(r, 0, sizeof(*r));
+}
+
+/* Room for one more page in a set. */
+static struct wbci_taken_page *add_page(struct wbci_taken *set, uint32_t page)
+{
+	struct wbci_taken_page *p;
+
+	if (set->n == set->room) {
+		uint32_t room = set->room ? 2 * set->room : 64;
+
+		p = realloc(set->pages, room * sizeof(*p));
+		if (!p)
+			return NULL;
+		set->pages = p;
+		set->room = room;
+	}
+	p = &set->pages[set->n++];
+	memset(p, 0, sizeof(*p));
+	p->page = page;
+	return p;
+}
+
+/* The page in the set of what this round visits; each is there once. */
+static struct wbci_taken_page *visit_page(struct wbci_rounds *r, uint32_t page)
+{
+	struct wbci_taken_page *p;
+
+	if (page >= r->n_place)
+		return NULL;
+	if (r->place[page])
+		return &r->visit->pages[r->place[page] - 1];
+	p = add_page(r->visit, page);
+	if (p)
+		r->place[page] = r->visit->n;
+	return p;
+}
+
+static int visit_set(struct wbci_rounds *r, const struct wbci_taken *set)
+{
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct wbci_taken_page *from = &set->pages[i];
+		struct wbci_taken_page *to = visit_page(r, from->page);
+
+		if (!to)
+			return -ENOMEM;
+		for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
+			to->bits[w] |= from->bits[w];
+	}
+	return 0;
+}
+
+static uint32_t committed_pages(const struct wbci_rounds *r)
+{
+	return wbci_committed(&r->client->segment) * WBCI_PAGES_PER_EXTENT;
+}
+
+/* Begin an empty set of what to visit. */
+static int reset_visit(struct wbci_rounds *r)
+{
+	/* A summary word is taken whole: pages up to a multiple of 64. */
+	uint32_t n = (committed_pages(r) + 63) / 64 * 64;
+	uint32_t *place;
+
+	if (!r->visit) {
+		r->visit = calloc(1, sizeof(*r->visit));
+		if (!r->visit)
+			return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < r->visit->n; i++)
+		r->place[r->visit->pages[i].page] = 0;
+	r->visit->n = 0;
+	if (n <= r->n_place)
+		return 0;
+	place = realloc(r->place, n * sizeof(*place));
+	if (!place)
+		return -ENOMEM;
+	memset(place + r->n_place, 0, (n - r->n_place) * sizeof(*place));
+	r->place = place;
+	r->n_place = n;
+	return 0;
+}
+
+static bool in_summary(const struct wbci_rounds *r, uint32_t word)
+{
+	return word < r->n_place / 64;
+}
+
+/*
+ * Make room for every page, so that taking cannot
+ * fail half-way: what is taken and then forgotten would be lost.
+ */
+static int reserve(struct wbci_rounds *r, struct wbci_taken *set)
+{
+	struct wbci_taken_page *pages;
+
+	pages = realloc(set->pages, (r->n_place ? r->n_place : 1) *
+	                                    sizeof(*pages));
+	if (!pages)
+		return -ENOMEM;
+	set->pages = pages;
+	set->room = r->n_place;
+	return 0;
+}
+
+static void shrink(struct wbci_taken *set)
+{
+	uint32_t room = set->n ? set->n : 1;
+	struct wbci_taken_page *pages =
+	        realloc(set->pages, room * sizeof(*pages));
+
+	if (!pages)
+		return;
+	set->pages = pages;
+	set->room = room;
+}
+
+/* Take: summary words first, then the words of their pages. */
+static void take(struct wbci_rounds *r, struct wbci_taken *set)
+{
+	const struct wbci_segment *s = &r->client->segment;
+
+	for (uint32_t i = 0; in_summary(r, i); i++) {
+		uint64_t summary;
+
+		if (!order_load(&s->summary[i]))
+			continue;
+		/* ORDER mark.bit, acquire/release: who sets it later does so
+		 * in this cycle's successor, or is in a section that the
+		 * grace period waits for. */
+		summary = order_xchg_seq(&s->summary[i], 0);
+		for (; summary; summary &= summary - 1) {
+			uint32_t page =
+			        i * 64 + (uint32_t)__builtin_ctzll(summary);
+			struct wbci_taken_page *p;
+
+			/* Loaded after the bit: whoever set it knew the
+			 * page.  Else the bit is not a client's. */
+			if (page >= committed_pages(r))
+				continue;
+			p = add_page(set, page);
+			for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
+				p->bits[w] = order_xchg_seq(
+				        &s->metas[page].dirty[w], 0);
+		}
+	}
+	shrink(set);
+}
+
+/* Peek: what was marked between the take and the bump; not cleared. */
+static int peek(struct wbci_rounds *r)
+{
+	const struct wbci_segment *s = &r->client->segment;
+
+	for (uint32_t i = 0; in_summary(r, i); i++) {
+		/* ORDER mark.bit, acquire */
+		uint64_t summary = order_load_seq(&s->summary[i]);
+
+		for (; summary; summary &= summary - 1) {
+			uint32_t page =
+			        i * 64 + (uint32_t)__builtin_ctzll(summary);
+			struct wbci_taken_page *p;
+
+			if (page >= committed_pages(r))
+				continue;
+			p = visit_page(r, page);
+			if (!p)
+				return -ENOMEM;
+			for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
+				p->bits[w] |= order_acquire(
+				        &s->metas[page].dirty[w]);
+		}
+	}
+	return 0;
+}
+
+/* Every allocated block of every page of entries. */
+static int visit_everything(struct wbci_rounds *r)
+{
+	const struct wbci_segment *s = &r->client->segment;
+
+	for (uint32_t page = 0;
+	     page < r->n_place && page < committed_pages(r); page++) {
+		struct wbci_taken_page *p;
+
+		if (wbci_page_kind(order_acquire(&s->words[page])) !=
+		    PAGE_ENTRIES)
+			continue;
+		p = visit_page(r, page);
+		if (!p)
+			return -ENOMEM;
+		for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
+			p->bits[w] |= order_acquire(&s->metas[page].alloc[w]);
+	}
+	return 0;
+}
+
+/* What is kept is read once more after its grace period, then dropped. */
+static int visit_kept(struct wbci_rounds *r)
+{
+	for (struct wbci_taken *set = r->kept; set; set = set->next) {
+		int error = visit_set(r, set);
+
+		if (error)
+			return error;
+		set->last = wbci_epoch_passed(r->client, set->grace);
+	}
+	return 0;
+}
+
+static void keep(struct wbci_rounds *r, struct wbci_taken *set)
+{
+	struct wbci_taken **at = &r->kept;
+
+	while (*at)
+		at = &(*at)->next;
+	set->next = NULL;
+	*at = set;
+}
+
+static int collect_places(struct wbci_rounds *r, struct wbci_taken *taken)
+{
+	int error = visit_set(r, taken);
+
+	if (!error)
+		error = peek(r);
+	if (!error)
+		error = visit_kept(r);
+	if (error)
+		return error;
+	/* After a start, everything, until a grace period has ended. */
+	r->all_last = r->all && r->all_grace &&
+	              wbci_epoch_passed(r->client, r->all_grace);
+	return r->all ? visit_everything(r) : 0;
+}
+
+int wbci_round_begin(struct wbci_rounds *r)
+{
+	struct control_shm *control = r->client->segment.control;
+	struct wbci_taken *taken;
+	int error;
+
+	for (unsigned i = 0; i < ADVANCES; i++)
+		wbci_epoch_advance(r->client);
+	error = reset_visit(r);
+	if (error)
+		return error;
+	taken = calloc(1, sizeof(*taken));
+	if (!taken)
+		return -ENOMEM;
+	error = reserve(r, taken);
+	if (error) {
+		free_set(taken);
+		return error;
+	}
+	take(r, taken);
+	/* ORDER round.bump, S: the taken bits are cleared before a client
+	 * sees the new cycle, and we read after it. */
+	r->cycle = order_add_seq(&control->cycle, 1);
+	order_fence();
+	taken->grace = wbci_epoch_grace(r->client);
+	if (r->all && !r->all_grace)
+		r->all_grace = taken->grace;
+	error = collect_places(r, taken);
+	/* From here on it is read by every round until it may be dropped,
+	 * whatever becomes of this one. */
+	keep(r, taken);
+	return error;
+}
+
+void wbci_round_end(struct wbci_rounds *r)
+{
+	struct wbci_taken **at = &r->kept;
+
+	while (*at) {
+		struct wbci_taken *set = *at;
+
+		if (!set->last) {
+			at = &set->next;
+			continue;
+		}
+		*at = set->next;
+		free_set(set);
+	}
+	if (r->all_last)
+		r->all = false;
+}
+
+int wbci_round_read(struct wbci_rounds *r, wbci_visit_fn *visit, void *arg)
+{
+	const struct wbci_segment *s = &r->client->segment;
+	struct wbci_seen seen;
+	struct wbci_thread *t;
+	int error = wbci_thread(r->client, &t);
+
+	for (uint32_t i = 0; !error && i < r->visit->n; i++) {
+		const struct wbci_taken_page *p = &r->visit->pages[i];
+
+		for (unsigned b = 0; !error && b < WBCI_BLOCKS_MAX; b++) {
+			int found;
+
+			if (!(p->bits[b / 64] >> (b % 64))) {
+				b |= 63;
+				continue;
+			}
+			if (!(p->bits[b / 64] >> (b % 64) & 1))
+				continue;
+			wbci_enter(t);
+			found = wbci_seen_changed(s, p->page, b, &seen);
+			wbci_exit(t);
+			if (found < 0)
+				r->corrupt++;
+			else if (found)
+				error = visit(arg, &seen);
+		}
+	}
+	return error;
+}
+
+bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
+                      unsigned cell, uint64_t total)
+{
+	const struct wbci_segment *s = &c->segment;
+	struct wbci_thread *t;
+	struct entry_shm *e;
+	bool moved = false;
+
+	if (wbci_thread(c, &t) || cell >= WBC_COUNTERS_MAX ||
+	    !wbci_in_page(s, ref.offset, wbci_entry_bytes(cell + 1, 0)))
+		return false;
+	e = wbci_at(s, ref.offset);
+	wbci_enter(t);
+	/* ORDER entry.born, acquire: the incarnation that was collected. */
+	if (order_acquire(&e->word) >> 4 == ref.incarnation &&
+	    cell < e->n_cells) {
+		/* Relaxed: only the flusher reads it. */
+		order_store(wbci_entry_journaled(e, cell), total);
+		moved = true;
+	}
+	wbci_exit(t);
+	return moved;
+}

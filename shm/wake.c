@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+#include "wake.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "epoch.h"
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+int64_t wbci_now_ns(void)
+{
+	return (int64_t)clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t wbci_boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
+}
+
+/* Shared futexes: the words lie at different addresses in each process. */
+static void futex_wait(order_u32 *word, uint32_t value, int timeout_ms)
+{
+	struct timespec t = {.tv_sec = timeout_ms / 1000,
+	                     .tv_nsec = timeout_ms % 1000 * 1000000L};
+
+	syscall(SYS_futex, word, FUTEX_WAIT, value, &t, NULL, 0);
+}
+
+static void futex_wake(order_u32 *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void wbci_ring(const struct wbci_segment *s)
+{
+	uint32_t sleeps = 1;
+
+	/* ORDER wake.sleep, fence: the request is visible before we look
+	 * whether somebody sleeps; pairs with wbci_sleep()'s barrier. */
+	order_fence();
+	if (order_load_seq(&s->control->sleep) != 1)
+		return;
+	if (order_cas_seq(&s->control->sleep, &sleeps, 0))
+		futex_wake(&s->control->sleep);
+}
+
+void wbci_sleep(struct wbci_client *c, bool (*wanted)(void *arg), void *arg,
+                int timeout_ms)
+{
+	order_u32 *sleep = &c->segment.control->sleep;
+
+	/* ORDER wake.sleep, fence: announced before we look again; pairs
+	 * with wbci_ring()'s fence and, through membarrier, with the plain
+	 * stores of lane tails. */
+	order_xchg_seq(sleep, 1);
+	wbci_epoch_barrier();
+	if (!wanted(arg))
+		futex_wait(sleep, 1, timeout_ms);
+	order_xchg_seq(sleep, 0);
+}
+
+uint64_t wbci_want(struct wbci_client *c, order_u64 *word)
+{
+	uint64_t want, had;
+
+	/* ORDER round.bump, fence: what we did is visible before we load the
+	 * cycle, so the round that bumps it reads what we did. */
+	order_fence();
+	want = order_load_seq(&c->segment.control->cycle) + 1;
+	had = order_load_seq(word);
+	while (had < want && !order_cas_seq(word, &had, want))
+		;
+	wbci_ring(&c->segment);
+	return want;
+}
+
+void wbci_event(const struct wbci_segment *s)
+{
+	/* ORDER wake.event, release: progress is visible before its event. */
+	order_add_seq(&s->control->event, 1);
+	futex_wake(&s->control->event);
+}
+
+void wbci_event_wait(const struct wbci_segment *s, uint32_t seen,
+                     int timeout_ms)
+{
+	futex_wait(&s->control->event, seen, timeout_ms);
+}
+
+void wbci_lane_event(const struct wbci_segment *s)
+{
+	order_add_seq(&s->control->lane_event, 1);
+	futex_wake(&s->control->lane_event);
+}
+
+void wbci_lane_event_wait(const struct wbci_segment *s, uint32_t seen,
+                          int timeout_ms)
+{
+	futex_wait(&s->control->lane_event, seen, timeout_ms);
+}

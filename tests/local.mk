@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+# Copyright the wbcshm authors
+
+# A test is one line: a C program by its name without .c (its one source), a
+# script by its file name.  Two tests of one folder need different names even
+# without their endings, since each leaves NAME.log beside it.
+#
+# A C test links tests/tap, api and shm.  One that needs the flusher's inside
+# goes to FLUSHER_TESTS and gets a line `tests_unit_NAME_LDADD =
+# $(FLUSHER_TEST_LIBS)`.
+C_TESTS = \
+	tests/unit/error \
+	tests/unit/key \
+	tests/unit/record \
+	tests/unit/schema
+
+FLUSHER_TESTS =
+
+SCRIPT_TESTS = \
+	tests/abi/headers.sh \
+	tests/abi/house.sh \
+	tests/abi/man.sh \
+	tests/abi/symbols.sh \
+	tests/abi/warnings.sh \
+	tests/tap/selftest.sh \
+	tests/tools/bench.bats \
+	tests/tools/examples.bats
+
+# What several tests include.
+TEST_SHARED = \
+	tests/unit/dice.h \
+	tests/unit/value.h
+
+LDADD = tests/tap/libtap.la $(CLIENT_LIBS)
+FLUSHER_TEST_LIBS = tests/tap/libtap.la $(FLUSHER_LIBS)
+
+check_LTLIBRARIES += tests/tap/libtap.la
+tests_tap_libtap_la_SOURCES = tests/tap/tap.c tests/tap/tap.h
+
+check_PROGRAMS += $(C_TESTS)
+TESTS = $(C_TESTS) $(SCRIPT_TESTS)
+if WITH_FLUSHER
+check_PROGRAMS += $(FLUSHER_TESTS)
+TESTS += $(FLUSHER_TESTS)
+endif
+
+# Every test runs under tests/tap/bounded, which ends it, and whatever it
+# left running, after TEST_TIMEOUT seconds, and gives it a TMPDIR of its own.
+check_PROGRAMS += tests/tap/bounded
+tests_tap_bounded_SOURCES = tests/tap/bounded.c
+tests_tap_bounded_LDADD =
+check_PROGRAMS += tests/tap/sample
+BOUNDED = $(abs_top_builddir)/tests/tap/bounded $(TEST_TIMEOUT)
+if SANITIZE
+TEST_TIMEOUT = 900
+else
+TEST_TIMEOUT = 300
+endif
+
+TEST_EXTENSIONS = .bats .sh
+TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_DRIVER = $(TAP_DRIVER)
+LOG_COMPILER = $(BOUNDED)
+SH_LOG_DRIVER = $(TAP_DRIVER)
+SH_LOG_COMPILER = $(BOUNDED) $(BASH_SHELL)
+BATS_LOG_DRIVER = $(TAP_DRIVER)
+BATS_LOG_COMPILER = $(BOUNDED) $(BATS) --tap
+
+AM_TESTS_ENVIRONMENT = \
+	WBC_BUILD='$(abs_top_builddir)'; export WBC_BUILD; \
+	WBC_SRC='$(abs_top_srcdir)'; export WBC_SRC; \
+	WBC_SANITIZE='$(WBC_SANITIZE)'; export WBC_SANITIZE; \
+	PATH='$(abs_top_builddir)/flusher:$(abs_top_builddir)/tools':"$$PATH"; \
+	export PATH;
+
+EXTRA_DIST += tests/tap/summary.sh tests/tap/tap.sh tests/abi/declared.pl \
+	$(SCRIPT_TESTS) $(TEST_SHARED)
+
+# The tests, and last of all one line that counts what they checked.  It takes
+# the place of automake's own rule, which ends with a box of totals.
+check-TESTS: $(check_PROGRAMS) $(check_LTLIBRARIES)
+	@rm -f $(TEST_LOGS) $(TEST_LOGS:.log=.trs) $(TEST_SUITE_LOG)
+	@rc=0; $(MAKE) $(AM_MAKEFLAGS) $(TEST_SUITE_LOG) || rc=$$?; \
+	AWK='$(AWK)' $(SHELL) $(srcdir)/tests/tap/summary.sh $$rc $(TEST_LOGS)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+# Copyright the wbcshm authors
+#
+# The harness, on programs that are known to go wrong: each must be reported
+# so, by the same driver and the same summary that `make check` uses.
+. "$WBC_SRC/tests/tap/tap.sh"
+
+cd "$TMPDIR" || exit 1
+bounded=$WBC_BUILD/tests/tap/bounded
+sample=$WBC_BUILD/tests/tap/sample
+driver="sh $WBC_SRC/build-aux/tap-driver.sh"
+summary="sh $WBC_SRC/tests/tap/summary.sh"
+
+# run NAME [SECONDS]: the sample as `make check` runs a test; leaves NAME.log
+# and NAME.trs.
+run()
+{
+	$driver --test-name "$1" --log-file "$1.log" --trs-file "$1.trs" -- \
+		"$bounded" "${2:-20}" "$sample" "$1"
+}
+
+# counts STATUS LINE LOG...: does the summary end so, with this status?
+counts()
+{
+	local status=$1 line=$2 rc=0
+	shift 2
+	$summary 0 "$@" >counts.out || rc=$?
+	cat counts.out
+	[ "$(tail -n 1 counts.out)" = "$line" ] && [ "$rc" -eq "$status" ]
+}
+
+gone()
+{
+	local i
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+for name in good bad short crash bail silent leave fork child-done threads \
+	skip-all; do
+	run $name >/dev/null 2>&1
+done
+begin=$SECONDS
+run hang 1 >/dev/null 2>&1
+hung_for=$((SECONDS - begin))
+
+ok "good results are counted as passed, a skip as skipped" \
+	counts 0 '6 passed, 0 failed, 1 skipped' good.log
+ok "bad results are failures, counted once each" \
+	counts 1 '1 passed, 3 failed, 0 skipped' bad.log
+ok "a bad comparison shows what was and what should be" \
+	grep -q '^#   1 is 1, should be 2$' bad.log
+ok "a sentence cannot smuggle in a directive or a second line" \
+	grep -q '^not ok 3 - third = SKIP not a directive$' bad.log
+ok "fewer results than planned are a failure" \
+	counts 1 '1 passed, 1 failed, 0 skipped' short.log
+ok "a killed test is a failure, whatever passed before" \
+	grep -q '^:test-result: ERROR' crash.trs
+ok "a killed test makes the summary fail" bash -c "! $summary 0 crash.log"
+ok "a bail-out is a failure" grep -q '^:test-result: ERROR' bail.trs
+ok "a test without any result is a failure" \
+	grep -q '^:test-result: ERROR' silent.trs
+ok "a test that hangs is a failure" grep -q '^:test-result: ERROR' hang.trs
+ok "it is ended when its time is up" [ "$hung_for" -lt 10 ]
+ok "a test that leaves a stopped process behind passes, and says so" \
+	grep -q '^# left 1 process running$' leave.log
+ok "the process is killed" gone "$(grep '^[0-9]*$' leave.log)"
+ok "a forked child's results count with its parent's" \
+	counts 1 '2 passed, 1 failed, 0 skipped' fork.log
+ok "a forked child prints no plan" \
+	[ "$(grep -c '^1\.\.' child-done.log)" = 1 ]
+ok "threads' results neither mix nor get lost" \
+	counts 0 '1000 passed, 0 failed, 0 skipped' threads.log
+ok "a test that skips all is one skip" \
+	counts 1 '0 passed, 0 failed, 1 skipped' skip-all.log
+ok "no test at all is a failure" counts 1 '0 passed, 0 failed, 0 skipped'
+ok "a test that never ran is a failure" \
+	counts 1 '6 passed, 1 failed, 1 skipped' good.log absent.log
+ok "a failed make is a failure, whatever the tests left" \
+	bash -c "! $summary 2 good.log"
+done_testing

@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Copyright the wbcshm authors
+#
+# summary.sh STATUS LOG... - the last lines of `make check`
+#
+# STATUS is what the tests' make ended with, each LOG a test's log, beside
+# which lies its .trs.  Prints the slow tests, what failed, and as the very
+# last line how many results passed, failed and were skipped.  A test that
+# left no result at all counts as one failure.  The exit status each test
+# program gives when its own results are bad is not counted once more.
+
+made=$1
+shift
+
+for log; do
+	name=${log%.log}
+	echo "test $name"
+	test -f "$log" && sed -n \
+		-e "s|^# took \([0-9.]*\) s\$|took \1 $name|p" \
+		-e '$s|^ERROR: .* - exited with status 1$|status|p' "$log"
+	test -f "$name.trs" && grep '^:test-result: ' "$name.trs"
+done | LC_ALL=C ${AWK:-awk} -v made="$made" '
+	function close_test() {
+		if (name == "")
+			return
+		if (results == 0 && errors == 0)
+			errors = 1
+		# Exit status 1 beside a bad result says the same twice.
+		if (status && errors > 0 && bad + errors > 1)
+			errors--
+		failed += bad + errors
+		if (bad + errors > 0)
+			print "failed: " name ".log"
+	}
+	$1 == "took" {
+		if ($2 >= 5)
+			printf "slow: %6.1f s  %s\n", $2, $3
+		next
+	}
+	$1 == "status" { status = 1; next }
+	$1 == "test" {
+		close_test()
+		name = $2
+		results = bad = errors = status = 0
+		next
+	}
+	$2 == "PASS"  { passed++; results++ }
+	$2 == "SKIP" || $2 == "XFAIL" { skipped++; results++ }
+	$2 == "FAIL" || $2 == "XPASS" { bad++; results++ }
+	$2 == "ERROR" { errors++ }
+	END {
+		close_test()
+		if (passed + failed + skipped == 0)
+			print "no test ran"
+		printf "%d passed, %d failed, %d skipped\n", \
+			passed, failed, skipped
+		exit made != 0 || failed > 0 || passed == 0
+	}'

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/* Row keys: one row is one key, keys sort as values do, hostile ones fail. */
+#include "shm/key.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unit/dice.h"
+#include "unit/value.h"
+
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+#define TEXT(name, literal) wbc_text(name, literal, sizeof(literal) - 1)
+
+static struct wbci_schema schema_of(const char *spec)
+{
+	char words[256] = "";
+	struct wbci_message m = {words, sizeof(words)};
+	struct wbci_schema s;
+
+	if (wbci_schema_parse(&s, spec, strlen(spec), &m))
+		tap_bail("%s", words);
+	return s;
+}
+
+/* Encodes into exactly WBC_KEY_MAX bytes of heap, then copies to @key. */
+static int encode(const struct wbci_schema *s, const struct wbc_value *values,
+                  size_t n, unsigned char *key)
+{
+	static const unsigned char nothing[WBC_KEY_MAX];
+	unsigned char *exact = dice_exact(nothing, WBC_KEY_MAX);
+	int bytes = wbci_key_encode(s, values, n, exact);
+
+	memcpy(key, exact, WBC_KEY_MAX);
+	free(exact);
+	return bytes;
+}
+
+static void test_bytes(void)
+{
+	static const char one[] = "t(w text key, n counter)";
+	static const char two[] = "t(w text key, i int key, n counter)";
+	static const char rev[] = "t(i int key, w text key, n counter)";
+	static const struct {
+		const char *spec;
+		struct wbc_value values[2];
+		const char *bytes;
+		int length;
+		const char *behaviour;
+	} keys[] = {
+		{one, {V_TEXT("w", "abc")}, "abc", 3,
+		 "a single text is its own key"},
+		{one, {V_TEXT(NULL, "a\0c")}, "a\0c", 3,
+		 "a last text is not escaped"},
+		{one, {V_BYTES(NULL, WBC_TEXT, 0, NULL)}, "", 0,
+		 "an empty text is an empty key"},
+		{two, {V_TEXT("w", "ab"), V_INT("i", 1)},
+		 "ab\0\0\x80\0\0\0\0\0\0\1", 12,
+		 "a text before others is ended"},
+		{two, {V_TEXT("w", "\0b\0"), V_INT("i", -1)},
+		 "\0\xff" "b\0\xff\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", 15,
+		 "zeros in a text before others are marked"},
+		{rev, {V_INT("i", INT64_MIN), V_TEXT("w", "z")},
+		 "\0\0\0\0\0\0\0\0z", 9, "the least integer is all zeros"},
+	};
+
+	for (size_t i = 0; i < N(keys); i++) {
+		struct wbci_schema s = schema_of(keys[i].spec);
+		unsigned char key[WBC_KEY_MAX];
+		int length = encode(&s, keys[i].values, s.n_keys, key);
+
+		tap_ok(length == keys[i].length &&
+		               memcmp(key, keys[i].bytes, (size_t)length) == 0,
+		       "%s", keys[i].behaviour);
+	}
+}
+
+/* All orders and namings of the three values of one row. */
+static void test_names(void)
+{
+	static const uint8_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+	                                    {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+	struct wbci_schema s =
+		schema_of("t(x int, a text key, b int key, n counter, "
+	                  "c text key)");
+	struct wbc_value row[3] = {TEXT(NULL, "left"), wbc_int64(NULL, -7),
+	                           TEXT(NULL, "right")};
+	char heap_names[3][2] = {"a", "b", "c"};
+	unsigned char want[WBC_KEY_MAX], key[WBC_KEY_MAX];
+	int length = encode(&s, row, 3, want);
+
+	tap_is_int(length, 4 + 2 + 8 + 5, "unnamed values are taken in order");
+	for (size_t i = 0; i < N(orders); i++) {
+		struct wbc_value named[3];
+		bool same = true;
+
+		for (unsigned own = 0; own < 2; own++) {
+			for (unsigned j = 0; j < 3; j++) {
+				unsigned k = orders[i][j];
+
+				named[j] = row[k];
+				named[j].name =
+					own ? s.columns[s.key_column[k]].name
+					    : heap_names[k];
+			}
+			memset(key, 0xaa, sizeof(key));
+			same = same && encode(&s, named, 3, key) == length &&
+			       memcmp(key, want, (size_t)length) == 0;
+		}
+		tap_ok(same, "values named in the order %c%c%c give one key",
+		       'a' + orders[i][0], 'a' + orders[i][1],
+		       'a' + orders[i][2]);
+	}
+	row[0].name = heap_names[0];
+	tap_ok(encode(&s, row, 3, key) == length &&
+	               memcmp(key, want, (size_t)length) == 0,
+	       "named and unnamed values mix: unnamed ones stand in place");
+}
+
+static void test_digits(void)
+{
+	static const struct {
+		const char *text;
+		bool taken;
+		int64_t number;
+	} texts[] = {
+		{"1", true, 1},
+		{"0", true, 0},
+		{"-0", true, 0},
+		{"+5", true, 5},
+		{"-12", true, -12},
+		{"007", true, 7},
+		{"00000000000000000000000000000000001", true, 1},
+		{"9223372036854775807", true, INT64_MAX},
+		{"-9223372036854775808", true, INT64_MIN},
+		{"9223372036854775808", false, 0},
+		{"-9223372036854775809", false, 0},
+		{"18446744073709551617", false, 0},
+		{"99999999999999999999999999", false, 0},
+		{"", false, 0},
+		{"-", false, 0},
+		{"+", false, 0},
+		{"--1", false, 0},
+		{"+-1", false, 0},
+		{" 1", false, 0},
+		{"1 ", false, 0},
+		{"1.0", false, 0},
+		{"1e3", false, 0},
+		{"0x10", false, 0},
+		{"1/", false, 0},
+		{"1:", false, 0},
+		{"\xef\xbc\x91", false, 0},
+	};
+	struct wbci_schema s = schema_of("t(i int key, n counter)");
+
+	for (size_t i = 0; i < N(texts); i++) {
+		size_t bytes = strlen(texts[i].text);
+		char *exact = dice_exact(texts[i].text, bytes);
+		struct wbc_value text = wbc_text("i", exact, (uint32_t)bytes);
+		struct wbc_value number = wbc_int64("i", texts[i].number);
+		unsigned char a[WBC_KEY_MAX], b[WBC_KEY_MAX];
+		int rc = encode(&s, &text, 1, a);
+
+		if (texts[i].taken)
+			tap_ok(rc == 8 && encode(&s, &number, 1, b) == 8 &&
+			               memcmp(a, b, 8) == 0,
+			       "the text `%s` and the integer %lld are one row",
+			       texts[i].text, (long long)texts[i].number);
+		else
+			tap_is_int(rc, WBC_E_TYPE,
+			           "the text `%s` is no integer",
+			           texts[i].text);
+		free(exact);
+	}
+	tap_is_int(encode(&s, &(struct wbc_value)V_BYTES("i", WBC_TEXT, 2, "1"),
+	                  1, (unsigned char[WBC_KEY_MAX]){0}),
+	           WBC_E_TYPE, "a NUL behind the digits is no digit");
+}
+
+static void test_refused(void)
+{
+	static const char ab[] = "t(a text key, b int key, x int, n counter)";
+	static const struct {
+		const char *spec;
+		size_t n;
+		struct wbc_value values[3];
+		int error;
+		const char *behaviour;
+	} calls[] = {
+		{"t(x int)", 0, {{0}}, WBC_E_KEY,
+		 "a table without key columns has no rows to address"},
+		{"t(x int)", 1, {V_INT("x", 1)}, WBC_E_KEY,
+		 "a table without key columns takes no key"},
+		{ab, 0, {{0}}, -EINVAL, "no values are no key, not all rows"},
+		{ab, 1, {V_TEXT("a", "x")}, -EINVAL,
+		 "too few values are no key"},
+		{ab, 3, {V_TEXT("a", "x"), V_INT("b", 1), V_INT("x", 1)},
+		 -EINVAL, "too many values are no key"},
+		{ab, 2, {V_TEXT("a", "x"), V_TEXT("a", "x")}, WBC_E_KEY,
+		 "a value given twice leaves another missing"},
+		{ab, 2, {V_INT("b", 1), V_INT("b", 1)}, WBC_E_KEY,
+		 "the second key given twice leaves the first missing"},
+		{ab, 2, {V_TEXT(NULL, "x"), V_TEXT("a", "x")}, WBC_E_KEY,
+		 "a value given by place and by name is given twice"},
+		{ab, 2, {V_TEXT("a", "x"), V_INT("c", 1)}, WBC_E_COLUMN,
+		 "a name that no column has is refused"},
+		{ab, 2, {V_TEXT("a", "x"), V_INT("x", 1)}, WBC_E_COLUMN,
+		 "a column that is no key is refused"},
+		{ab, 2, {V_TEXT("A", "x"), V_INT("b", 1)}, WBC_E_COLUMN,
+		 "names are compared exactly"},
+		{ab, 2, {V_TEXT("a", "x"), V_INT("", 1)}, WBC_E_COLUMN,
+		 "an empty name is no name"},
+		{ab, 2, {V_NULL("a"), V_INT("b", 1)}, WBC_E_KEY,
+		 "a text key is never NULL"},
+		{ab, 2, {V_NULL("b"), V_TEXT("a", "x")}, WBC_E_KEY,
+		 "an integer key is never NULL"},
+		{ab, 2, {V_INT("a", 1), V_INT("b", 1)}, WBC_E_TYPE,
+		 "a text key takes no integer"},
+		{ab, 2, {V_BLOB("a", "x"), V_INT("b", 1)}, WBC_E_TYPE,
+		 "a text key takes no blob"},
+		{ab, 2, {V_TEXT("a", "x"), V_DOUBLE("b", 1)}, WBC_E_TYPE,
+		 "an integer key takes no double"},
+		{ab, 2, {V_TEXT("a", "x"), V_BLOB("b", "1")}, WBC_E_TYPE,
+		 "an integer key takes no blob of digits"},
+		{ab, 2,
+		 {{"a", (enum wbc_type)77, 1, {.p = "x"}}, V_INT("b", 1)},
+		 WBC_E_TYPE, "a type that does not exist is refused"},
+		{ab, 2, {V_BYTES("a", WBC_TEXT, 1, NULL), V_INT("b", 1)},
+		 -EINVAL, "a text needs its bytes"},
+	};
+
+	for (size_t i = 0; i < N(calls); i++) {
+		struct wbci_schema s = schema_of(calls[i].spec);
+		unsigned char key[WBC_KEY_MAX];
+
+		tap_is_int(encode(&s, calls[i].values, calls[i].n, key),
+		           calls[i].error, "%s", calls[i].behaviour);
+	}
+}
+
+static void test_limits(void)
+{
+	static char text[WBC_KEY_MAX + 1];
+	struct wbci_schema one = schema_of("t(w text key, n counter)");
+	struct wbci_schema two = schema_of("t(w text key, i int key)");
+	struct wbci_schema three = schema_of("t(v text key, w text key)");
+	struct wbc_value v[2] = {V_BYTES(NULL, WBC_TEXT, WBC_KEY_MAX, text),
+	                         wbc_int64(NULL, 1)};
+	unsigned char key[WBC_KEY_MAX];
+
+	memset(text, 'x', sizeof(text));
+	tap_is_int(encode(&one, v, 1, key), WBC_KEY_MAX,
+	           "a key may have %d bytes", WBC_KEY_MAX);
+	v[0].bytes++;
+	tap_is_int(encode(&one, v, 1, key), -E2BIG,
+	           "a key of one byte more is refused");
+	v[0].bytes = UINT32_MAX;
+	tap_is_int(encode(&one, v, 1, key), -E2BIG,
+	           "a key of 4 GiB is refused");
+
+	v[0].bytes = WBC_KEY_MAX - 10;
+	tap_is_int(encode(&two, v, 2, key), WBC_KEY_MAX,
+	           "a text's end and an integer take ten bytes of it");
+	for (uint32_t bytes = WBC_KEY_MAX - 9; bytes < WBC_KEY_MAX + 2;
+	     bytes++) {
+		v[0].bytes = bytes;
+		tap_is_int(encode(&two, v, 2, key), -E2BIG,
+		           "a text of %u bytes leaves no room for them", bytes);
+	}
+
+	text[WBC_KEY_MAX - 1] = '\0';
+	v[0].bytes = WBC_KEY_MAX;
+	tap_is_int(encode(&two, v, 2, key), -E2BIG,
+	           "a zero that is the last byte leaves no room for its mark");
+
+	memset(text, 0, sizeof(text));
+	v[0].bytes = WBC_KEY_MAX / 2 - 1;
+	v[1] = wbc_text(NULL, text, 0);
+	tap_is_int(encode(&three, v, 2, key), WBC_KEY_MAX,
+	           "a zero before other columns takes two bytes");
+	v[1].bytes = 1;
+	tap_is_int(encode(&three, v, 2, key), -E2BIG,
+	           "a last text of one byte more is refused");
+	v[0].bytes = WBC_KEY_MAX / 2;
+	tap_is_int(encode(&three, v, 2, key), -E2BIG,
+	           "a text with a zero too many is refused");
+}
+
+/* Random rows. */
+enum { VALUES_MAX = 4, TEXT_MAX = 12 };
+
+struct row {
+	struct wbc_value values[VALUES_MAX];
+	char text[VALUES_MAX][TEXT_MAX];
+};
+
+static const char *const row_specs[] = {
+	"t(a text key)",
+	"t(a int key)",
+	"t(a text key, b text key)",
+	"t(a text key, b int key)",
+	"t(a int key, b text key)",
+	"t(a text key, b text key, c int key, d text key)",
+};
+
+/* Few different bytes and small numbers, so that rows are often near. */
+static void roll_value(struct dice *d, const struct wbci_column *column,
+                       struct wbc_value *v, char *text)
+{
+	static const char bytes[] = {0, 0, 1, 'a', '\xfe', '\xff'};
+	static const int64_t numbers[] = {INT64_MIN, -256, -1,  0,
+	                                  1,         255,  256, INT64_MAX};
+
+	if (column->type == WBC_INT64) {
+		*v = wbc_int64(column->name,
+		               dice_below(d, 2)
+		                       ? (int64_t)dice_word(d)
+		                       : numbers[dice_below(d, N(numbers))]);
+		return;
+	}
+	*v = wbc_text(column->name, text, dice_below(d, TEXT_MAX + 1));
+	for (uint32_t i = 0; i < v->bytes; i++)
+		text[i] = bytes[dice_below(d, N(bytes))];
+}
+
+static void roll_row(struct dice *d, const struct wbci_schema *s, struct row *r)
+{
+	for (unsigned i = 0; i < s->n_keys; i++)
+		roll_value(d, &s->columns[s->key_column[i]], &r->values[i],
+		           r->text[i]);
+}
+
+/* The same row from the start on, up to a value that differs or to the end. */
+static void share_start(struct dice *d, const struct wbci_schema *s,
+                        const struct row *from, struct row *to)
+{
+	uint32_t n = dice_below(d, s->n_keys + 1u);
+
+	for (unsigned i = 0; i < n; i++)
+		to->values[i] = from->values[i];
+}
+
+/* As a database orders them: bytes, then length. */
+static int compare_bytes(const void *a, size_t a_bytes, const void *b,
+                         size_t b_bytes)
+{
+	size_t both = a_bytes < b_bytes ? a_bytes : b_bytes;
+	int order = both ? memcmp(a, b, both) : 0;
+
+	return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+static int compare_values(const struct wbc_value *a, const struct wbc_value *b)
+{
+	if (a->type == WBC_INT64)
+		return (a->v.i > b->v.i) - (a->v.i < b->v.i);
+	return compare_bytes(a->v.p, a->bytes, b->v.p, b->bytes);
+}
+
+static int compare_rows(const struct row *a, const struct row *b, unsigned n)
+{
+	int order = 0;
+
+	for (unsigned i = 0; i < n && order == 0; i++)
+		order = compare_values(&a->values[i], &b->values[i]);
+	return order;
+}
+
+static int sign(int order)
+{
+	return (order > 0) - (order < 0);
+}
+
+/* Decodes exactly @bytes, with exactly the room for texts that is promised. */
+static int decode(const struct wbci_schema *s, const unsigned char *key,
+                  size_t bytes, struct wbc_value *values, unsigned char *text)
+{
+	unsigned char *exact = dice_exact(key, bytes);
+	int rc = wbci_key_decode(s, exact, bytes, values, text);
+
+	free(exact);
+	return rc;
+}
+
+static bool round_trips(const struct wbci_schema *s, const struct row *r,
+                        const unsigned char *key, int bytes)
+{
+	unsigned char *text = malloc(WBC_KEY_MAX);
+	struct row back;
+	bool same = decode(s, key, (size_t)bytes, back.values, text) == 0 &&
+	            compare_rows(r, &back, s->n_keys) == 0;
+
+	for (unsigned i = 0; same && i < s->n_keys; i++)
+		same = back.values[i].name ==
+		               s->columns[s->key_column[i]].name &&
+		       back.values[i].type == r->values[i].type;
+	free(text);
+	return same;
+}
+
+static void test_random_rows(struct dice *d)
+{
+	enum { ROUNDS = 5000 };
+
+	for (size_t i = 0; i < N(row_specs); i++) {
+		struct wbci_schema s = schema_of(row_specs[i]);
+		unsigned lost = 0, disordered = 0, equal = 0;
+
+		for (unsigned j = 0; j < ROUNDS; j++) {
+			unsigned char x[WBC_KEY_MAX], y[WBC_KEY_MAX];
+			struct row a, b;
+			int m, n, order;
+
+			roll_row(d, &s, &a);
+			roll_row(d, &s, &b);
+			share_start(d, &s, &a, &b);
+			m = encode(&s, a.values, s.n_keys, x);
+			n = encode(&s, b.values, s.n_keys, y);
+			if (m < 0 || n < 0 || !round_trips(&s, &a, x, m))
+				lost++;
+			order = compare_rows(&a, &b, s.n_keys);
+			equal += order == 0;
+			if (sign(compare_bytes(x, (size_t)m, y, (size_t)n)) !=
+			    sign(order))
+				disordered++;
+		}
+		tap_diag("%u of %d pairs are equal", equal, ROUNDS);
+		tap_is_uint(lost, 0, "`%s`: what is encoded is decoded",
+		            row_specs[i]);
+		tap_is_uint(disordered, 0,
+		            "`%s`: keys are ordered as their values are",
+		            row_specs[i]);
+	}
+}
+
+static void test_corrupt(void)
+{
+	static const char text[] = "t(a text key)";
+	static const char number[] = "t(a int key)";
+	static const char both[] = "t(a text key, b int key)";
+	static const struct {
+		const char *spec;
+		const char *key;
+		size_t bytes;
+		const char *behaviour;
+	} keys[] = {
+		{"t(x int)", "", 0, "a key of a table without keys"},
+		{number, "", 0, "an integer that is missing"},
+		{number, "\x80\0\0\0\0\0\0", 7, "an integer cut short"},
+		{number, "\x80\0\0\0\0\0\0\0\0", 9, "a byte behind an integer"},
+		{both, "", 0, "a text that is missing"},
+		{both, "ab", 2, "a text that does not end"},
+		{both, "ab\0", 3, "a text whose end is cut short"},
+		{both, "ab\0\1\0\0\x80\0\0\0\0\0\0\1", 14,
+		 "a zero with another mark"},
+		{both, "ab\0\0", 4, "an integer missing behind a text"},
+		{both, "ab\0\0\x80\0\0\0\0\0\0\1\0", 13,
+		 "a byte behind the last value"},
+	};
+	static unsigned char large[WBC_KEY_MAX + 1], room[WBC_KEY_MAX];
+	struct wbc_value values[2];
+	struct wbci_schema s = schema_of(text);
+
+	for (size_t i = 0; i < N(keys); i++) {
+		struct wbci_schema own = schema_of(keys[i].spec);
+
+		tap_is_int(decode(&own, (const unsigned char *)keys[i].key,
+		                  keys[i].bytes, values, room),
+		           WBC_E_CORRUPT, "%s is corrupt", keys[i].behaviour);
+	}
+	tap_is_int(decode(&s, large, WBC_KEY_MAX, values, room), 0,
+	           "a key of %d bytes is decoded", WBC_KEY_MAX);
+	tap_is_int(decode(&s, large, WBC_KEY_MAX + 1, values, room),
+	           WBC_E_CORRUPT, "a longer key is corrupt");
+}
+
+static void test_hostile(struct dice *d)
+{
+	enum { ROUNDS = 5000 };
+	unsigned char *text = malloc(WBC_KEY_MAX);
+	unsigned decoded = 0, wrong = 0;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct wbci_schema s =
+			schema_of(row_specs[dice_below(d, N(row_specs))]);
+		unsigned char key[WBC_KEY_MAX], again[WBC_KEY_MAX];
+		struct wbc_value values[VALUES_MAX];
+		struct row r;
+		size_t bytes;
+		int rc;
+
+		roll_row(d, &s, &r);
+		bytes = (size_t)encode(&s, r.values, s.n_keys, key);
+		bytes = dice_mutate(d, key, bytes, WBC_KEY_MAX);
+		rc = decode(&s, key, bytes, values, text);
+		decoded += rc == 0;
+		if (rc == 0) {
+			rc = encode(&s, values, s.n_keys, again);
+			wrong += rc != (int)bytes ||
+			         memcmp(key, again, bytes) != 0;
+		} else {
+			wrong += rc != WBC_E_CORRUPT;
+		}
+	}
+	free(text);
+	tap_diag("%u of %d mutated keys are decoded", decoded, ROUNDS);
+	tap_ok(decoded > ROUNDS / 100 && decoded < ROUNDS * 9 / 10,
+	       "the mutations reach both sides of the decoder");
+	tap_is_uint(wrong, 0,
+	            "P7: a mutated key is corrupt, or encodes to the same "
+	            "bytes again");
+}
+
+int main(void)
+{
+	struct dice d = dice_seeded();
+
+	test_bytes();
+	test_names();
+	test_digits();
+	test_refused();
+	test_limits();
+	test_random_rows(&d);
+	test_corrupt();
+	test_hostile(&d);
+	return tap_done();
+}

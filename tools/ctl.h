@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * The commands of wbc-shmctl, and what those on rows share.
+ *
+ * They use the public library; only to name the columns of a table that
+ * somebody else declared, and for `rm`, they look into the segment.
+ */
+#ifndef WBC_CTL_H
+#define WBC_CTL_H
+
+#include "cli.h"
+#include "../api/wbcshm.h"
+#include "../shm/schema.h"
+
+int ctl_create(const struct cli_command *c, int argc, char **argv);
+int ctl_rm(const struct cli_command *c, int argc, char **argv);
+int ctl_add(const struct cli_command *c, int argc, char **argv);
+int ctl_insert(const struct cli_command *c, int argc, char **argv);
+int ctl_read(const struct cli_command *c, int argc, char **argv);
+int ctl_flush(const struct cli_command *c, int argc, char **argv);
+int ctl_sync(const struct cli_command *c, int argc, char **argv);
+
+/* Attach to the segment; CLI_OK, or another status, said so. */
+int ctl_open(const char *segment, struct wbc **c);
+
+struct ctl_table {
+	struct wbc_table *t;
+	struct wbci_schema schema;
+};
+
+/**
+ * ctl_table() - find a table of the segment, or declare one
+ * @name:  "name" or "connection.name" of one that is declared; or NULL
+ * @spec:  a specification; or NULL
+ * @table: receives it
+ *
+ * Return: CLI_OK, or another status, said so.
+ */
+int ctl_table(struct wbc *c, const char *name, const char *spec,
+              struct ctl_table *table);
+
+/* A segment, a table in it and the arguments after the table's name. */
+struct ctl_row {
+	struct wbc *c;
+	struct ctl_table table;
+	const char *name; /* the table's, for words */
+	int argc;
+	char **argv;
+};
+
+/**
+ * ctl_row_open() - what add, insert and read begin with
+ * @argv: TABLE ARGUMENTS, or ARGUMENTS if there is a @spec
+ *
+ * Return: CLI_OK, and ctl_row_close() is due; or another status, said so.
+ */
+int ctl_row_open(struct ctl_row *r, const struct cli_command *command,
+                 const char *segment, const char *spec, int argc, char **argv);
+void ctl_row_close(struct ctl_row *r);
+
+/**
+ * ctl_value() - take a NAME=VALUE argument apart
+ * @argument: its '=' is overwritten
+ * @column:   receives the column's number
+ * @value:    receives the value, of the column's type; it points into
+ *            @argument
+ *
+ * Return: CLI_OK, or another status, said so.
+ */
+int ctl_value(const struct ctl_row *r, const char *what, char *argument,
+              unsigned *column, struct wbc_value *value);
+
+/* The column of that name; CLI_OK, or another status, said so. */
+int ctl_column(const struct ctl_row *r, const char *what, const char *name,
+               unsigned *column);
+
+/* Print one counter's value: alone, or as "name=value". */
+void ctl_print_int64(const char *name, int64_t value);
+void ctl_print_double(const char *name, double value);
+
+#endif

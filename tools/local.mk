@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+# Copyright the wbcshm authors
+
+# What both programs share.
+noinst_LTLIBRARIES += tools/libcli.la
+tools_libcli_la_SOURCES = \
+	tools/cli.c \
+	tools/cli.h \
+	tools/grid.c \
+	tools/grid.h \
+	tools/json.c \
+	tools/json.h \
+	tools/units.c \
+	tools/units.h \
+	tools/view.c \
+	tools/view.h
+
+bin_PROGRAMS += tools/wbc-shmdump
+tools_wbc_shmdump_SOURCES = \
+	tools/check.h \
+	tools/check_blocks.c \
+	tools/check_index.c \
+	tools/check_slots.c \
+	tools/dump.h \
+	tools/dump_check.c \
+	tools/dump_keys.c \
+	tools/dump_procs.c \
+	tools/dump_summary.c \
+	tools/shmdump.c \
+	tools/summary.h \
+	tools/summary_json.c \
+	tools/summary_text.c
+tools_wbc_shmdump_LDADD = tools/libcli.la $(CLIENT_LIBS)
+
+bin_PROGRAMS += tools/wbc-shmctl
+tools_wbc_shmctl_SOURCES = \
+	tools/ctl.h \
+	tools/ctl_add.c \
+	tools/ctl_create.c \
+	tools/ctl_flush.c \
+	tools/ctl_insert.c \
+	tools/ctl_read.c \
+	tools/ctl_rm.c \
+	tools/ctl_row.c \
+	tools/shmctl.c
+tools_wbc_shmctl_LDADD = tools/libcli.la $(CLIENT_LIBS)
