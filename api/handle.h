@@ -20,6 +20,8 @@ struct wbc {
 };
 
 struct wbc_table {
+	struct wbci_client *client;
+	uint64_t id; /* the client's */
 	struct wbc *c;
 	struct wbc_table *next;
 	struct wbc_counter *counters;
@@ -41,6 +43,8 @@ struct wbci_place {
 
 struct wbc_counter {
 	_Atomic(struct wbci_place *) place;
+	struct control_shm *control;
+	uint64_t id; /* the client's */
 	struct wbci_client *client;
 	uint8_t cell;
 	uint8_t type; /* enum wbc_type */

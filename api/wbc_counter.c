@@ -97,7 +97,9 @@ int wbc_counter_open(struct wbc_table *t, const struct wbc_value *key,
 	new = calloc(1, sizeof(*new) + (size_t)len);
 	if (!new)
 		return -ENOMEM;
-	new->client = t->c->client;
+	new->client = t->client;
+	new->control = t->client->segment.control;
+	new->id = t->id;
 	new->cell = c->index;
 	new->type = c->type;
 	new->table = t;
@@ -184,26 +186,28 @@ static __attribute__((noinline)) int add_slow(struct wbc_counter *counter,
 /* Everything unusual is left to add_slow(), so that this needs no stack. */
 int wbc_counter_add(struct wbc_counter *counter, int64_t delta)
 {
-	struct wbci_thread *t = wbci_thread_fast(counter->client);
+	struct wbci_thread *t = wbci_thread_fast(counter->id);
 	struct wbci_place *place = order_acquire(&counter->place);
-	order_u64 *total;
+	struct control_shm *control = counter->control;
+	order_u64 *epoch = wbci_cache.epoch;
+	order_u64 *total = place->total;
 
 	if (__builtin_expect(!t || counter->type != WBC_INT64, 0) ||
-	    __builtin_expect(order_load(&t->control->closed), 0))
+	    __builtin_expect(order_load(&control->closed), 0))
 		return add_slow(counter, delta);
-	total = place->total;
-	wbci_enter_fast(t);
+	wbci_enter_hot(control, epoch);
 	/* ORDER entry.state, acquire: LIVE, and the same one. */
 	if (__builtin_expect(
 	            order_acquire(&place->entry->word) != place->word ||
-	                    !wbci_cell_ready(t, place->entry, total, delta),
+	                    !wbci_cell_ready(t, control, place->entry, total,
+	                                     delta),
 	            0)) {
-		wbci_exit(t);
+		wbci_exit_hot(epoch);
 		return add_slow(counter, delta);
 	}
 	/* Relaxed, as in wbci_cell_add_int64(). */
 	order_add_relaxed(total, (uint64_t)delta);
-	wbci_exit(t);
+	wbci_exit_hot(epoch);
 	return 0;
 }
 

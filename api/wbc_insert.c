@@ -48,7 +48,7 @@ int wbc_insert(struct wbc_table *t, const struct wbc_value *values,
 	bytes = wbci_record_size(&t->schema, values, n_values, columns);
 	if (bytes < 0)
 		return (int)bytes;
-	error = wbci_handle_thread(t->c->client, &thread);
+	error = wbci_handle_thread(t->client, &thread);
 	for (bool first = true; !error; first = false) {
 		/* ORDER wake.event, acquire: loaded before the lane's head,
 		 * so room made after it changes the word that we wait on. */

@@ -30,7 +30,7 @@ static inline int make_key(const struct wbc_table *t,
 
 	if (len < 0)
 		return len;
-	wbci_key_init(&t->c->client->segment, k, SPACE_ROW,
+	wbci_key_init(&t->client->segment, k, SPACE_ROW,
 	              (uint8_t)t->number, bytes, (uint16_t)len);
 	return 0;
 }
@@ -58,7 +58,7 @@ static inline int open_row(struct wbc_table *t, const struct wbc_value *key,
 	error = make_key(t, key, n_key, &k, bytes);
 	if (error)
 		return error;
-	error = wbci_handle_thread(t->c->client, &row->thread);
+	error = wbci_handle_thread(t->client, &row->thread);
 	if (error)
 		return error;
 	return wbci_entry_open(row->thread, &k, &t->schema, &row->entry,
@@ -109,8 +109,9 @@ static inline bool is_name(const char *name, const char *want)
 int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
                   size_t n_key, unsigned column, int64_t delta)
 {
-	struct wbci_client *client = t->c->client;
-	struct wbci_thread *thread = wbci_thread_fast(client);
+	const struct wbci_segment *s = &t->client->segment;
+	struct wbci_thread *thread = wbci_thread_fast(t->id);
+	order_u64 *epoch = wbci_cache.epoch;
 	const unsigned char *bytes;
 	struct entry_shm *e;
 	order_u64 *total;
@@ -129,12 +130,12 @@ int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
 	                     0))
 		goto slow;
 	bytes = key->v.p;
-	if (__builtin_expect(!bytes || order_load(&thread->control->closed),
+	if (__builtin_expect(!bytes || order_load(&s->control->closed),
 	                     0))
 		goto slow;
 	head = SPACE_ROW | t->number << 8 | len << 16;
-	wbci_enter_fast(thread);
-	e = wbci_index_hot(&client->segment, bytes, head,
+	wbci_enter_hot(s->control, epoch);
+	e = wbci_index_hot(s, bytes, head,
 	                   wbci_hash(bytes, (uint16_t)len, t->seed));
 	/* ORDER entry.state, acquire: LIVE, so its removal waits for us. */
 	if (__builtin_expect(!e || (order_acquire(&e->word) & 15) !=
@@ -147,14 +148,15 @@ int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
 			goto leave;
 		total = &e->cells[cell - 2].total;
 	}
-	if (__builtin_expect(!wbci_cell_ready(thread, e, total, delta), 0))
+	if (__builtin_expect(!wbci_cell_ready(thread, s->control, e, total,
+	                                      delta), 0))
 		goto leave;
 	/* Relaxed, as in wbci_cell_add_int64(). */
 	order_add_relaxed(total, (uint64_t)delta);
-	wbci_exit(thread);
+	wbci_exit_hot(epoch);
 	return 0;
 leave:
-	wbci_exit(thread);
+	wbci_exit_hot(epoch);
 slow:
 	return add_slow(t, key, n_key, column, delta);
 }
@@ -254,7 +256,7 @@ static int load_cell(struct wbc_table *t, const struct wbc_value *key,
 		return row.cell;
 	error = make_key(t, key, n_key, &k, bytes);
 	if (!error)
-		error = wbci_handle_thread(t->c->client, &row.thread);
+		error = wbci_handle_thread(t->client, &row.thread);
 	if (error)
 		return error;
 	error = wbci_entry_find(row.thread, &k, &row.entry, &row.offset);

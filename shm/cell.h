@@ -55,11 +55,12 @@ static inline bool wbci_total_refused(uint64_t total, int64_t delta)
  * entry must be marked first, the delta is large, or the sum out of range.
  */
 static inline bool wbci_cell_ready(const struct wbci_thread *t,
+                                   struct control_shm *control,
                                    struct entry_shm *e, order_u64 *total,
                                    int64_t delta)
 {
 	/* ORDER round.bump, acquire; ORDER mark.stamp, acquire: wbci_mark() */
-	uint64_t cycle = order_acquire(&t->control->cycle);
+	uint64_t cycle = order_acquire(&control->cycle);
 
 	return order_acquire(&e->stamp) == cycle &&
 	       (uint64_t)delta + t->small_delta <= 2 * t->small_delta &&

@@ -364,6 +364,7 @@ int wbci_thread_begin(struct wbci_client *c, struct wbci_thread **thread)
 	}
 	wbci_cache.id = c->id;
 	wbci_cache.thread = t;
+	wbci_cache.epoch = t->epoch;
 	*thread = t;
 unlock:
 	pthread_mutex_unlock(&c->mutex);

@@ -54,6 +54,7 @@ struct wbci_client {
 struct wbci_cache {
 	uint64_t id;
 	struct wbci_thread *thread;
+	order_u64 *epoch; /* the thread's, a load nearer */
 };
 extern __thread struct wbci_cache wbci_cache;
 
@@ -94,16 +95,17 @@ static inline int wbci_thread(struct wbci_client *c, struct wbci_thread **t)
 
 /**
  * wbci_thread_fast() - the calling thread's place, if it is at hand
+ * @id: of the client
  *
  * For the hot paths, which leave everything unusual to a slow one.
  *
  * Return: the place of a thread that needs no fence, or NULL.
  */
-static inline struct wbci_thread *wbci_thread_fast(const struct wbci_client *c)
+static inline struct wbci_thread *wbci_thread_fast(uint64_t id)
 {
 	struct wbci_thread *t = wbci_cache.thread;
 
-	if (__builtin_expect(wbci_cache.id != c->id || !t->fast, 0))
+	if (__builtin_expect(wbci_cache.id != id || !t->fast, 0))
 		return NULL;
 	return t;
 }

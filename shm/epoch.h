@@ -26,22 +26,31 @@
 
 #include "client.h"
 
-/* Of a thread that needs no fence, see wbci_thread_fast(). */
-static inline void wbci_enter_fast(struct wbci_thread *t)
+/* Enter, for a thread that needs no fence, by the shortest way to its word:
+ * a locked instruction waits for this store, and the store for its loads. */
+static inline void wbci_enter_hot(struct control_shm *control,
+                                  order_u64 *epoch)
 {
 	/* ORDER epoch.advance, acquire: what was unlinked before G moved on
 	 * is seen as unlinked. */
-	uint64_t g = order_acquire(&t->control->epoch);
+	uint64_t g = order_acquire(&control->epoch);
 
 	/* ORDER epoch.enter, compiler: the scan's membarrier is the fence. */
-	order_store(t->epoch, g);
+	order_store(epoch, g);
 	order_compiler();
+}
+
+static inline void wbci_exit_hot(order_u64 *epoch)
+{
+	/* ORDER epoch.exit, release: our reads are done before a scan sees
+	 * that we left. */
+	order_release(epoch, 0);
 }
 
 static inline void wbci_enter(struct wbci_thread *t)
 {
 	if (!t->fenced) {
-		wbci_enter_fast(t);
+		wbci_enter_hot(t->control, t->epoch);
 		return;
 	}
 	/* ORDER epoch.enter, fence: our word is visible before we read
@@ -53,9 +62,7 @@ static inline void wbci_enter(struct wbci_thread *t)
 
 static inline void wbci_exit(struct wbci_thread *t)
 {
-	/* ORDER epoch.exit, release: our reads are done before a scan sees
-	 * that we left. */
-	order_release(t->epoch, 0);
+	wbci_exit_hot(t->epoch);
 }
 
 /**

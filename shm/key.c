@@ -18,6 +18,8 @@
 
 #include "copy.h"
 
+_Static_assert(WBC_COLUMNS_MAX <= 64, "a set of columns is a 64-bit word");
+
 #define SIGN_BIT (UINT64_C(1) << 63)
 
 /* The bytes after 0x00 in a text that is not the last column. */
@@ -160,7 +162,8 @@ __attribute__((noinline, cold)) static int
 encode_sorted(const struct wbci_schema *s, const struct wbc_value *values,
               unsigned char *key)
 {
-	const struct wbc_value *sorted[WBC_COLUMNS_MAX] = {NULL};
+	const struct wbc_value *sorted[WBC_COLUMNS_MAX];
+	uint64_t seen = 0;
 	int at = 0;
 
 	for (size_t i = 0; i < s->n_keys; i++) {
@@ -168,8 +171,9 @@ encode_sorted(const struct wbci_schema *s, const struct wbc_value *values,
 
 		if (k < 0)
 			return k;
-		if (sorted[k])
+		if (seen >> k & 1)
 			return WBC_E_KEY;
+		seen |= UINT64_C(1) << k;
 		sorted[k] = &values[i];
 	}
 	/* As many values as keys and none doubled: none is missing. */

@@ -126,13 +126,14 @@ int64_t wbci_record_size(const struct wbci_schema *s,
 /* Where the next word goes: wbci_span2 in registers. */
 struct target {
 	unsigned char *p, *end;
-	unsigned char *next, *next_end;
+	unsigned char *next;
+	size_t next_bytes;
 };
 
 static inline void go_round(struct target *to)
 {
 	to->p = to->next;
-	to->end = to->next_end;
+	to->end = to->next + to->next_bytes;
 }
 
 static inline void put_word(struct target *to, uint64_t word)
@@ -199,7 +200,7 @@ void wbci_record_write(const struct wbci_span2 *to, uint8_t table,
 		.p = to->p[0],
 		.end = to->p[0] + to->n[0],
 		.next = to->p[1],
-		.next_end = to->p[1] + to->n[1],
+		.next_bytes = to->n[1],
 	};
 
 	put_word(&at, record_word(bytes, table, n));
