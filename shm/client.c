@@ -344,31 +344,42 @@ static int claim_thread(struct wbci_client *c, struct wbci_thread **t)
 	return -EUSERS;
 }
 
-int wbci_thread_begin(struct wbci_client *c, struct wbci_thread **thread)
+/* Attach after a fork, take a thread slot. */
+static int begin(struct wbci_client *c, struct wbci_thread **t)
 {
-	struct wbci_thread *t = NULL;
 	int error = 0;
 
 	pthread_mutex_lock(&c->mutex);
 	if (!*c->attached)
 		error = attach(c, NULL);
-	if (error)
-		goto unlock;
-	t = pthread_getspecific(c->key);
-	if (!t || !t->alive) {
-		error = claim_thread(c, &t);
-		if (!error)
-			error = -pthread_setspecific(c->key, t);
+	if (!error)
+		error = claim_thread(c, t);
+	if (!error) {
+		error = -pthread_setspecific(c->key, *t);
 		if (error)
-			goto unlock;
+			end_thread(*t);
+	}
+	pthread_mutex_unlock(&c->mutex);
+	return error;
+}
+
+int wbci_thread_begin(struct wbci_client *c, struct wbci_thread **thread)
+{
+	struct wbci_thread *t = pthread_getspecific(c->key);
+	int error;
+
+	/* Ours already, if another handle was used in between; it is wiped
+	 * in a forked child. */
+	if (!t || !t->alive) {
+		error = begin(c, &t);
+		if (error)
+			return error;
 	}
 	wbci_cache.id = c->id;
 	wbci_cache.thread = t;
 	wbci_cache.epoch = t->epoch;
 	*thread = t;
-unlock:
-	pthread_mutex_unlock(&c->mutex);
-	return error;
+	return 0;
 }
 
 /* The owner gives a slot back, or wbci_client_close() for all threads. */
