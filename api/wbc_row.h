@@ -33,7 +33,7 @@ struct wbc_counter;
  * Progress: lock-free.   Blocks: never (a system call only when the segment
  * grows by 2 MiB).   Fork: safe.   Durable: no; see wbc_sync().
  *
- * Return: 0, or -EINVAL       n_key is not the number of key columns
+ * Return: 0, or -EINVAL       more values than key columns, or one has no bytes
  *               WBC_E_KEY     a key value is missing, doubled or NULL
  *               WBC_E_COLUMN  no such column, or it is not counted
  *               WBC_E_TYPE    a value or the column is of another type

@@ -111,12 +111,13 @@ static inline struct wbci_thread *wbci_thread_fast(uint64_t id)
 }
 
 /**
- * wbci_reap() - free the slots of dead processes; the flusher only
- * @c: client
+ * wbci_reap() - free the slots of dead processes
+ * @s: segment; the caller holds the flusher's lock, and needs no slot: all
+ *     of them may be held by the dead
  * @in_section: receives how many threads died inside a section
  *
  * Return: the number of dead processes.
  */
-unsigned wbci_reap(struct wbci_client *c, unsigned *in_section);
+unsigned wbci_reap(const struct wbci_segment *s, unsigned *in_section);
 
 #endif

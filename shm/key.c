@@ -61,6 +61,10 @@ static int parse_int(const struct wbc_value *v, int64_t *result)
 	return 0;
 }
 
+/*
+ * Big endian, so that memcmp() meets the highest byte first; with the sign
+ * flipped, so that negative numbers come before the others.
+ */
 static int put_int(const struct wbc_value *v, unsigned char *key, size_t at)
 {
 	int64_t number;
@@ -82,7 +86,11 @@ static int put_int(const struct wbc_value *v, unsigned char *key, size_t at)
 	return (int)(at + sizeof(big_endian));
 }
 
-/* A text before other columns: its zeros marked, and its end. */
+/*
+ * A text before other columns.  Its end sorts before any byte that a longer
+ * text could have there: 00 00 is less than 00 ff, which is a zero byte, and
+ * than 01, which is the least other.
+ */
 static int put_ended_text(const struct wbc_value *v, unsigned char *key,
                           size_t at)
 {
@@ -127,8 +135,8 @@ static inline int put_last_text(const struct wbc_value *v, unsigned char *key,
 
 /* Appends one value to a key of @at bytes; the new length, or an error. */
 static int put_value(const struct wbci_column *column,
-                            const struct wbc_value *v, bool last,
-                            unsigned char *key, size_t at)
+                     const struct wbc_value *v, bool last, unsigned char *key,
+                     size_t at)
 {
 	if (v->type == WBC_NULL)
 		return WBC_E_KEY;
@@ -184,23 +192,22 @@ encode_sorted(const struct wbci_schema *s, const struct wbc_value *values,
 }
 
 /* Out of line: everything but a single text. */
-__attribute__((noinline)) static int
-encode_any(const struct wbci_schema *s, const struct wbc_value *values,
-           size_t n, unsigned char *key)
+__attribute__((noinline)) static int encode_any(const struct wbci_schema *s,
+                                                const struct wbc_value *values,
+                                                size_t n, unsigned char *key)
 {
 	int at = 0;
 
 	if (s->n_keys == 0)
 		return WBC_E_KEY;
 	if (n != s->n_keys)
-		return -EINVAL;
+		return n < s->n_keys ? WBC_E_KEY : -EINVAL;
 	for (size_t i = 0; i < n; i++) {
 		const struct wbci_column *column = key_column(s, i);
 
 		if (!is_named(&values[i], column))
 			return encode_sorted(s, values, key);
-		at = put_value(column, &values[i], i + 1 == n, key,
-		               (size_t)at);
+		at = put_value(column, &values[i], i + 1 == n, key, (size_t)at);
 		if (at < 0)
 			return at;
 	}
@@ -218,7 +225,10 @@ int wbci_key_encode(const struct wbci_schema *s, const struct wbc_value *values,
 	return encode_any(s, values, n, key);
 }
 
-/* What is left to decode, and where texts go. */
+/*
+ * What is left to decode, and where texts go.  A decoded text is never longer
+ * than what encoded it: the room for texts cannot run out before the key.
+ */
 struct source {
 	const unsigned char *p;
 	size_t left;
@@ -238,6 +248,7 @@ static bool get_int(struct source *from, int64_t *number)
 	return true;
 }
 
+/* False if the text does not end, or a zero in it has another mark. */
 static bool get_ended_text(struct source *from, uint32_t *bytes)
 {
 	unsigned char *start = from->text;

@@ -29,8 +29,18 @@
  * @n:      their number
  * @key:    WBC_KEY_MAX bytes
  *
- * Return: the key's length, or -EINVAL, WBC_E_KEY, WBC_E_COLUMN, WBC_E_TYPE,
- * -E2BIG.
+ * An int column also takes a text of decimal digits, with or without a sign:
+ * 1 and "1" are one row.
+ *
+ * Return: the key's length, 0 for an empty text, or
+ *         -EINVAL       @n is more than the key columns, or a text has
+ *                       length but no bytes
+ *         WBC_E_KEY     a value is doubled, so that another is missing, or
+ *                       NULL; or the table has no key columns
+ *         WBC_E_COLUMN  a name is not a key column's
+ *         WBC_E_TYPE    a value is not of its column's type
+ *         -E2BIG        the key is over WBC_KEY_MAX bytes
+ * and @key is undefined.
  */
 int wbci_key_encode(const struct wbci_schema *s, const struct wbc_value *values,
                     size_t n, unsigned char *key);

@@ -63,14 +63,12 @@ static unsigned reap_proc(const struct wbci_segment *s, uint32_t i,
 	return 1;
 }
 
-unsigned wbci_reap(struct wbci_client *c, unsigned *in_section)
+unsigned wbci_reap(const struct wbci_segment *s, unsigned *in_section)
 {
 	unsigned dead = 0;
 
 	*in_section = 0;
-	for (uint32_t i = 0; i < c->segment.geo.n_procs; i++) {
-		if (i != c->proc)
-			dead += reap_proc(&c->segment, i, in_section);
-	}
+	for (uint32_t i = 0; i < s->geo.n_procs; i++)
+		dead += reap_proc(s, i, in_section);
 	return dead;
 }

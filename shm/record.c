@@ -79,14 +79,15 @@ static inline uint32_t stored_bytes(const struct wbc_value *v)
 }
 
 /* The column of a value; @place, where it mostly is, is looked at first. */
-static inline int find_column(const struct wbci_schema *s, const struct wbc_value *v,
-                       size_t place)
+static inline int find_column(const struct wbci_schema *s,
+                              const struct wbc_value *v, size_t place)
 {
 	if (!v->name || wbci_column_is(&s->columns[place], v->name))
 		return (int)place;
 	return wbci_schema_column(s, v->name);
 }
 
+/* Are all key columns among those seen? */
 static bool has_keys(const struct wbci_schema *s, uint64_t seen)
 {
 	for (unsigned i = 0; i < s->n_keys; i++)

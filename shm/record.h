@@ -33,8 +33,16 @@ struct wbci_span2 {
  * @n:       their number
  * @columns: receives the column of each value, WBC_COLUMNS_MAX bytes
  *
- * Return: bytes, a multiple of 8, or -EINVAL, WBC_E_COLUMN, WBC_E_TYPE,
- * WBC_E_KEY, WBC_E_NAN, -E2BIG.
+ * A double column also takes an integer that is a double exactly; a counter is
+ * a column of its type.  Any column but a key may be NULL.
+ *
+ * Return: bytes, a multiple of 8, or
+ *         -EINVAL       no values, more than columns, or one without bytes
+ *         WBC_E_COLUMN  a name is not a column's, or a column is doubled
+ *         WBC_E_TYPE    a value is not of its column's type
+ *         WBC_E_KEY     a key column is missing or NULL
+ *         WBC_E_NAN     NaN or infinite
+ *         -E2BIG        a text or blob is over WBCI_VALUE_MAX
  */
 int64_t wbci_record_size(const struct wbci_schema *s,
                          const struct wbc_value *values, size_t n,

@@ -2,7 +2,18 @@
 /* Copyright the wbcshm authors */
 
 /*
- * The parser of table specifications: a cursor that goes over the text once.
+ * The parser of table specifications: a cursor that goes over the text once,
+ * one function for each line of the grammar.
+ *
+ *   specification  names columns policy
+ *   names          [ NAME . ] NAME
+ *   columns        ( column { , column } )
+ *   column         NAME kind
+ *   kind           [ int | double | text | blob ] [ key | counter ]
+ *   policy         [ on_missing = ( deadletter | insert | ignore ) ]
+ *
+ * There are no reserved words: what a word means depends on its place, so a
+ * column may be called key.
  *
  * Every failure is said by refuse(), which names the character, counted from
  * 1.  What it quotes are identifiers only, cut to the longest legal name, so
@@ -30,13 +41,17 @@ struct cursor {
 	const struct wbci_message *m;
 };
 
-/* An identifier in the text. */
+/* An identifier in the text, of any length. */
 struct word {
 	const char *p;
 	size_t bytes;
 	size_t at;
 };
 
+/*
+ * Keywords by their number in the enums.  Number 0 is nowhere a keyword, so
+ * that it can say "none of these".
+ */
 static const char *const type_names[] = {
 	[WBC_INT64] = "int",
 	[WBC_DOUBLE] = "double",
@@ -94,7 +109,7 @@ static bool word_is(const struct word *w, const char *name)
 	return i == w->bytes && !name[i];
 }
 
-/* The place of a word in a list of @n names, some NULL, or 0. */
+/* The number of a keyword among @n names, or 0. */
 static unsigned word_among(const struct word *w, const char *const *names,
                            size_t n)
 {
@@ -104,6 +119,7 @@ static unsigned word_among(const struct word *w, const char *const *names,
 	return 0;
 }
 
+/* What may be shown of a word that may be as long as the text. */
 static int quoted_bytes(const struct word *w)
 {
 	return w->bytes > WBC_NAME_MAX ? WBC_NAME_MAX : (int)w->bytes;
@@ -155,6 +171,7 @@ static bool take(struct cursor *c, char byte)
 	return true;
 }
 
+/* The next word, if one comes next. */
 static bool take_word(struct cursor *c, struct word *w)
 {
 	skip_space(c);
@@ -401,6 +418,7 @@ int wbci_schema_parse(struct wbci_schema *s, const char *text, size_t bytes,
 	return error;
 }
 
+/* Returns the new end; the caller knows that there is room. */
 static char *append(char *to, const char *text)
 {
 	size_t bytes = strlen(text);
@@ -429,6 +447,7 @@ size_t wbci_schema_text(const struct wbci_schema *s, char *text)
 	return (size_t)(append(end, ")") - text);
 }
 
+/* Places among keys and cells follow from the columns: not compared. */
 bool wbci_schema_same(const struct wbci_schema *a, const struct wbci_schema *b)
 {
 	if (strcmp(a->connection, b->connection) != 0 ||

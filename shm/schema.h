@@ -60,7 +60,13 @@ struct wbci_schema {
  * @bytes: its length
  * @m:     words about a failure, or NULL
  *
- * Return: 0, WBC_E_SPEC, -ENAMETOOLONG or -E2BIG.
+ * White space is free, keywords are known in either case, names are taken as
+ * they are.  Two columns may not differ in case only, since databases would
+ * take them for one.  @s is written on success only.
+ *
+ * Return: 0, or WBC_E_SPEC     it does not parse; the words say where and why
+ *               -ENAMETOOLONG  a name is over WBC_NAME_MAX bytes
+ *               -E2BIG         too long, or too many columns or counters
  */
 int wbci_schema_parse(struct wbci_schema *s, const char *text, size_t bytes,
                       const struct wbci_message *m);

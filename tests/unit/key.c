@@ -78,6 +78,29 @@ static void test_bytes(void)
 	}
 }
 
+/* Short texts are copied in other ways than long ones. */
+static void test_lengths(void)
+{
+	struct wbci_schema s = schema_of("t(w text key, n counter)");
+	struct wbci_schema ended = schema_of("t(w text key, i int key)");
+	static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	unsigned wrong = 0;
+
+	for (uint32_t bytes = 0; bytes < sizeof(text); bytes++) {
+		char *exact = dice_exact(text, bytes);
+		struct wbc_value v[2] = {wbc_text(NULL, exact, bytes),
+		                         wbc_int64(NULL, 0)};
+		unsigned char key[WBC_KEY_MAX];
+
+		wrong += encode(&s, v, 1, key) != (int)bytes ||
+		         memcmp(key, text, bytes) != 0;
+		wrong += encode(&ended, v, 2, key) != (int)bytes + 10 ||
+		         memcmp(key, text, bytes) != 0;
+		free(exact);
+	}
+	tap_is_uint(wrong, 0, "a text of any length is copied whole");
+}
+
 /* All orders and namings of the three values of one row. */
 static void test_names(void)
 {
@@ -183,6 +206,7 @@ static void test_digits(void)
 static void test_refused(void)
 {
 	static const char ab[] = "t(a text key, b int key, x int, n counter)";
+	static const char one[] = "t(w text key, n counter)";
 	static const struct {
 		const char *spec;
 		size_t n;
@@ -194,8 +218,8 @@ static void test_refused(void)
 		 "a table without key columns has no rows to address"},
 		{"t(x int)", 1, {V_INT("x", 1)}, WBC_E_KEY,
 		 "a table without key columns takes no key"},
-		{ab, 0, {{0}}, -EINVAL, "no values are no key, not all rows"},
-		{ab, 1, {V_TEXT("a", "x")}, -EINVAL,
+		{ab, 0, {{0}}, WBC_E_KEY, "no values are no key, not all rows"},
+		{ab, 1, {V_TEXT("a", "x")}, WBC_E_KEY,
 		 "too few values are no key"},
 		{ab, 3, {V_TEXT("a", "x"), V_INT("b", 1), V_INT("x", 1)},
 		 -EINVAL, "too many values are no key"},
@@ -229,7 +253,21 @@ static void test_refused(void)
 		 {{"a", (enum wbc_type)77, 1, {.p = "x"}}, V_INT("b", 1)},
 		 WBC_E_TYPE, "a type that does not exist is refused"},
 		{ab, 2, {V_BYTES("a", WBC_TEXT, 1, NULL), V_INT("b", 1)},
-		 -EINVAL, "a text needs its bytes"},
+		 -EINVAL, "a text before others needs its bytes"},
+		{ab, 2, {V_TEXT("a", "x"), V_BYTES("b", WBC_TEXT, 1, NULL)},
+		 -EINVAL, "a text of digits needs its bytes"},
+		{one, 1, {V_BYTES("w", WBC_TEXT, 1, NULL)}, -EINVAL,
+		 "a single text needs its bytes"},
+		{one, 0, {{0}}, WBC_E_KEY, "a single text must be there"},
+		{one, 2, {V_TEXT("w", "x"), V_TEXT("w", "x")}, -EINVAL,
+		 "a single text must be alone"},
+		{one, 1, {V_TEXT("W", "x")}, WBC_E_COLUMN,
+		 "a single text has the column's exact name"},
+		{one, 1, {V_TEXT("n", "x")}, WBC_E_COLUMN,
+		 "a single text does not have a counter's name"},
+		{one, 1, {V_NULL("w")}, WBC_E_KEY, "a single text is not NULL"},
+		{one, 1, {V_INT("w", 1)}, WBC_E_TYPE,
+		 "a single text is not an integer"},
 	};
 
 	for (size_t i = 0; i < N(calls); i++) {
@@ -519,6 +557,7 @@ int main(void)
 	struct dice d = dice_seeded();
 
 	test_bytes();
+	test_lengths();
 	test_names();
 	test_digits();
 	test_refused();
