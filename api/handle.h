@@ -15,8 +15,7 @@
 
 struct wbc {
 	struct wbci_client *client;
-	pthread_mutex_t mutex; /* the lists; never held while forking */
-	struct wbc_table *tables;
+	struct wbc_table *tables; /* under the client's mutex, as below */
 };
 
 struct wbc_table {

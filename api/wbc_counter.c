@@ -27,7 +27,9 @@ static void remember(struct wbc_counter *counter, struct wbci_place *place,
 
 	place->entry = e;
 	place->total = wbci_entry_total(e, counter->cell);
-	place->word = order_load(&e->word);
+	/* The incarnation is ours within the section; the state may be frozen
+	 * by now, and a handle must not take a frozen entry for a live one. */
+	place->word = wbci_entry_word(order_load(&e->word) >> 4, ENTRY_LIVE);
 	had = order_acquire(&counter->place);
 	do {
 		place->next = had;
@@ -79,14 +81,17 @@ int wbc_counter_open(struct wbc_table *t, const struct wbc_value *key,
                      size_t n_key, unsigned column,
                      struct wbc_counter **counter)
 {
-	const struct wbci_column *c = &t->schema.columns[column];
+	const struct wbci_column *c;
 	unsigned char bytes[WBC_KEY_MAX];
 	struct wbci_thread *thread;
 	struct wbc_counter *new;
 	struct entry_shm *e;
 	int len, error;
 
-	if (column >= t->schema.n_columns || c->role != ROLE_COUNTER)
+	if (column >= t->schema.n_columns)
+		return WBC_E_COLUMN;
+	c = &t->schema.columns[column];
+	if (c->role != ROLE_COUNTER)
 		return WBC_E_COLUMN;
 	len = wbci_key_encode(&t->schema, key, n_key, bytes);
 	if (len < 0)
@@ -112,10 +117,10 @@ int wbc_counter_open(struct wbc_table *t, const struct wbc_value *key,
 		return error;
 	}
 	wbci_exit(thread);
-	pthread_mutex_lock(&t->c->mutex);
+	pthread_mutex_lock(&t->client->mutex);
 	new->next = t->counters;
 	t->counters = new;
-	pthread_mutex_unlock(&t->c->mutex);
+	pthread_mutex_unlock(&t->client->mutex);
 	*counter = new;
 	return 0;
 }
@@ -151,14 +156,14 @@ void wbc_counter_close(struct wbc_counter **counter)
 	*counter = NULL;
 	if (!old)
 		return;
-	pthread_mutex_lock(&old->table->c->mutex);
+	pthread_mutex_lock(&old->client->mutex);
 	for (at = &old->table->counters; *at; at = &(*at)->next) {
 		if (*at == old) {
 			*at = old->next;
 			break;
 		}
 	}
-	pthread_mutex_unlock(&old->table->c->mutex);
+	pthread_mutex_unlock(&old->client->mutex);
 	free_counter(old);
 }
 

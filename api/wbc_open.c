@@ -37,6 +37,12 @@ static int check_options(const struct wbc_options *o,
 		return wbci_say(m, -EINVAL,
 		                "open: mode %#o has more than permission bits",
 		                o->mode);
+	/* The last number is chown()'s for "leave it". */
+	if (o->group < -1 || o->group >= UINT32_MAX)
+		return wbci_say(m, -EINVAL,
+		                "open: group is %lld, -1 to leave it or a "
+		                "group id is needed",
+		                (long long)o->group);
 	return 0;
 }
 
@@ -66,7 +72,6 @@ int wbc_open(struct wbc **c, const char *address,
 		free(new);
 		return error;
 	}
-	pthread_mutex_init(&new->mutex, NULL);
 	wbci_say(&m, 0, "%s", "");
 	*c = new;
 	return 0;
@@ -86,7 +91,6 @@ void wbc_close(struct wbc **c)
 		old->tables = next;
 	}
 	wbci_client_close(&old->client);
-	pthread_mutex_destroy(&old->mutex);
 	free(old);
 }
 

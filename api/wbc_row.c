@@ -3,6 +3,7 @@
 
 /* Adding to rows by key, and reading them. */
 #include <errno.h>
+#include <float.h>
 
 #include "../shm/cell.h"
 #include "../shm/entry.h"
@@ -15,9 +16,12 @@
 static inline int find_cell(const struct wbc_table *t, unsigned column,
                             enum wbc_type type)
 {
-	const struct wbci_column *c = &t->schema.columns[column];
+	const struct wbci_column *c;
 
-	if (column >= t->schema.n_columns || c->role != ROLE_COUNTER)
+	if (column >= t->schema.n_columns)
+		return WBC_E_COLUMN;
+	c = &t->schema.columns[column];
+	if (c->role != ROLE_COUNTER)
 		return WBC_E_COLUMN;
 	return c->type == type ? c->index : WBC_E_TYPE;
 }
@@ -227,14 +231,23 @@ int wbc_add_get_double(struct wbc_table *t, const struct wbc_value *key,
 	if (error)
 		return error;
 	origin = row_origin(&row);
-	error = wbci_cell_value_double(origin, 0, &value);
+	error = wbci_cell_value_double(
+	        origin,
+	        order_load(wbci_entry_total(row.entry, (unsigned)row.cell)),
+	        &value);
+	if (!error && !isfinite(value + delta))
+		error = -ERANGE;
 	if (!error)
 		error = wbci_cell_add_double(row.thread, row.entry,
 		                             (unsigned)row.cell, delta, &sum);
 	wbci_exit(row.thread);
-	if (!error)
-		*total = value + sum;
-	return error;
+	if (error)
+		return error;
+	/* Others may have added since the check, as above. */
+	if (wbci_cell_value_double(origin, wbci_bits_of(sum), &value))
+		value = delta < 0 ? -DBL_MAX : DBL_MAX;
+	*total = value;
+	return 0;
 }
 
 /*
@@ -262,7 +275,9 @@ static int load_cell(struct wbc_table *t, const struct wbc_value *key,
 	error = wbci_entry_find(row.thread, &k, &row.entry, &row.offset);
 	if (error)
 		return error == -ENOENT ? WBC_E_UNKNOWN : error;
-	if (row.cell >= row.entry->n_cells) {
+	if (row.cell >= row.entry->n_cells ||
+	    !wbci_in_page(&t->client->segment, row.offset,
+	                  wbci_entry_bytes((unsigned)row.cell + 1, 0))) {
 		error = WBC_E_CORRUPT;
 	} else {
 		/* ORDER cell.origin, acquire: before the origin. */

@@ -52,10 +52,10 @@ int wbc_table_declare(struct wbc *c, const char *spec, struct wbc_table **t,
 	new->client = c->client;
 	new->id = c->client->id;
 	prepare_hot(new);
-	pthread_mutex_lock(&c->mutex);
+	pthread_mutex_lock(&c->client->mutex);
 	new->next = c->tables;
 	c->tables = new;
-	pthread_mutex_unlock(&c->mutex);
+	pthread_mutex_unlock(&c->client->mutex);
 	*t = new;
 	return 0;
 }

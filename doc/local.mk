@@ -3,5 +3,7 @@
 
 # Man pages, installed by their section's number.  tests/abi/man.sh has
 # mandoc read each.
-dist_man_MANS +=
+dist_man_MANS += \
+	doc/wbc-shmctl.1 \
+	doc/wbc-shmdump.1
 

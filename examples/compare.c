@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "count.h"
+#include "screen.h"
 
 /* Differences printed of each kind; the others are counted only. */
 #define SHOWN 20
@@ -344,8 +345,8 @@ int compare_print_top(struct compare *c, int n)
 		return complain(c->db, "the commonest words");
 	sqlite3_bind_int(query, 1, n);
 	while ((rc = sqlite3_step(query)) == SQLITE_ROW)
-		printf("  %12lld  %s\n",
-		       (long long)sqlite3_column_int64(query, 1),
+		printf("  %15s  %s\n",
+		       grouped((uint64_t)sqlite3_column_int64(query, 1)),
 		       (const char *)sqlite3_column_text(query, 0));
 	sqlite3_finalize(query);
 	return rc == SQLITE_DONE ? 0 : complain(c->db, "the commonest words");

@@ -13,11 +13,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool ends_in(const char *path, const char *end)
+{
+	size_t len = strlen(path), n = strlen(end);
+
+	return len > n && strcmp(path + len - n, end) == 0;
+}
+
 static bool plain_path(const char *path)
 {
-	size_t len = strlen(path);
-
-	if (len > 3 && strcmp(path + len - 3, ".gz") == 0)
+	if (ends_in(path, ".gz") || ends_in(path, ".html"))
 		return false;
 	for (; *path; path++) {
 		if (*path < ' ' || *path > '~')

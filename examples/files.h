@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Larger files are left out, and the list ends before it has more bytes. */
-#define FILE_BYTES_MAX (1u << 20)
+#define FILE_BYTES_MAX (128u << 10)
 #define FILES_BYTES_MAX (24u << 20)
 
 struct files {
@@ -24,8 +24,8 @@ struct files {
  * @folders: where to look; links below them are not followed
  *
  * A text file is a regular file without a NUL byte, not empty, and not
- * called *.gz; its path is of printable ASCII characters.  The list is the
- * same for the same files, in whatever order the folders give them.
+ * called *.gz or *.html; its path is of printable ASCII characters.  The list
+ * is the same for the same files, in whatever order the folders give them.
  *
  * Return: 0 or -errno.
  */

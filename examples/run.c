@@ -329,7 +329,7 @@ void run_end(struct run *r)
 {
 	unsigned i;
 
-	for (i = 0; i < r->opt->workers; i++)
+	for (i = 0; i < WORKERS_MAX; i++)
 		end_child(&r->worker[i]);
 	end_child(&r->extra);
 	if (r->progress)

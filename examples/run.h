@@ -58,7 +58,7 @@ extern volatile sig_atomic_t interrupted; /* by SIGINT or SIGTERM */
  */
 int run_workers(struct run *r);
 
-/* Kill whoever is left. */
+/* Kill whoever is left; also a run that never began, all zero. */
 void run_end(struct run *r);
 
 /* Adds that returned 0, of all workers but the extra one. */

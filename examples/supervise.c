@@ -147,24 +147,27 @@ void flusher_show_log(const struct flusher *f)
 	fclose(log);
 }
 
-int flusher_statements(const struct flusher *f, uint64_t *statements,
-                       uint64_t *unlogged)
+int flusher_statements(const struct flusher *f, const char *table,
+                       uint64_t *statements, uint64_t *unlogged)
 {
 	static const char field[] = " statements=";
 	FILE *log = fopen(f->log, "re");
-	char line[4096];
+	char line[4096], wanted[128];
 
 	if (!log)
 		return -errno;
 	*statements = 0;
 	*unlogged = 0;
+	snprintf(wanted, sizeof(wanted), " table=%s ", table);
 	while (fgets(line, sizeof(line), log)) {
 		char *found = strstr(line, field);
 
-		if (found && strstr(line, "event=applied "))
+		if (!strstr(line, wanted))
+			continue;
+		if (found && strstr(line, " event=applied "))
 			*statements +=
 				strtoull(found + sizeof(field) - 1, NULL, 10);
-		*unlogged += strstr(line, "event=already-applied ") != NULL;
+		*unlogged += strstr(line, " event=already-applied ") != NULL;
 	}
 	fclose(log);
 	return 0;

@@ -42,14 +42,15 @@ void flusher_show_log(const struct flusher *f);
 
 /**
  * flusher_statements() - how many SQL statements its log accounts for
+ * @table:      those for this table
  * @statements: receives their number, summed over all lives
  * @unlogged:   receives how often a life applied a batch and was killed
  *              before it could log so; the next one noticed
  *
  * Return: 0 or -errno.
  */
-int flusher_statements(const struct flusher *f, uint64_t *statements,
-                       uint64_t *unlogged);
+int flusher_statements(const struct flusher *f, const char *table,
+                       uint64_t *statements, uint64_t *unlogged);
 
 /**
  * child_wait() - wait for a child to end

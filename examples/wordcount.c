@@ -206,15 +206,15 @@ static void report_adds(const struct demo *d)
 	printf("  %15s  after the second\n", grouped(all - at_kill[1]));
 	printf("  %15s  in all, %s a second\n", grouped(all),
 	       grouped((uint64_t)((double)all / d->run.took_s)));
-	if (flusher_statements(&d->flusher, &statements, &unlogged))
+	if (flusher_statements(&d->flusher, "words", &statements, &unlogged) ||
+	    !statements)
 		return;
-	printf("  %15s  SQL statements were made of them and of the log rows\n",
-	       grouped(statements));
+	printf("  %15s  SQL statements is what they became: one for %s adds\n",
+	       grouped(statements), grouped(all / statements));
 	if (unlogged)
-		printf("  %15s  batches more were written by a flusher that "
-		       "was killed\n"
-		       "  %15s  before it could log their statements\n",
-		       grouped(unlogged), "");
+		printf("  %15s  (and those of %s batches that a killed flusher "
+		       "had no time to log)\n",
+		       "", grouped(unlogged));
 }
 
 /* Count again, in another way. */
@@ -242,8 +242,8 @@ static bool report_verdict(const struct demo *d, const struct verdict *v)
 	       grouped(v->rows), grouped(v->wrong));
 	printf("  %15s  log rows, one per file and pass: %s wrong\n",
 	       grouped(v->log_rows), grouped(v->log_wrong));
-	printf("  %15s  words of the extra worker, %s acknowledged when it "
-	       "was killed: %s wrong\n",
+	printf("  %15s  words of the killed worker, %s acknowledged: %s "
+	       "wrong\n",
 	       grouped(v->extra), grouped(v->reported),
 	       grouped(v->extra_wrong));
 	return v->words == adds && !v->wrong && !v->log_wrong &&

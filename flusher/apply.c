@@ -3,9 +3,11 @@
 
 #include "apply.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +17,10 @@
 
 #include "../shm/wake.h"
 
-/* A work on its way, or the end of the thread. */
+/* A work on its way. */
 struct parcel {
 	struct cds_wfcq_node link;
-	struct wbci_work *work; /* NULL: end */
+	struct wbci_work *work;
 	void *tag;
 	uint64_t attempt;
 	/*
@@ -27,6 +29,7 @@ struct parcel {
 	 */
 	_Atomic int handed;
 };
+static_assert(offsetof(struct parcel, link) == 0, "a link is its parcel");
 
 struct channel {
 	struct cds_wfcq_head head;
@@ -42,6 +45,7 @@ struct wbci_apply {
 	struct wbci_sink *sink;
 	struct wbci_client *client;
 	uint64_t attempt; /* the collector's */
+	struct parcel end;
 
 	/* the sink's thread: works of this attempt are not tried any more */
 	uint64_t away_attempt;
@@ -59,12 +63,11 @@ static void put(struct channel *c, struct parcel *p)
 static struct parcel *get(struct channel *c)
 {
 	struct cds_wfcq_node *link =
-	        __cds_wfcq_dequeue_blocking(&c->head, &c->tail);
-	struct parcel *p;
+		__cds_wfcq_dequeue_blocking(&c->head, &c->tail);
+	struct parcel *p = (struct parcel *)(void *)link;
 
-	if (!link)
+	if (!p)
 		return NULL;
-	p = caa_container_of(link, struct parcel, link);
 	/* ORDER work.handed, acquire. */
 	atomic_load_explicit(&p->handed, memory_order_acquire);
 	return p;
@@ -90,6 +93,7 @@ void wbci_work_free(struct wbci_work **work)
 static void do_work(struct wbci_apply *a, const struct parcel *p)
 {
 	struct wbci_work *w = p->work;
+	int64_t began = wbci_now_ns();
 
 	if (p->attempt == a->away_attempt) {
 		w->outcome = OUTCOME_AWAY;
@@ -98,6 +102,7 @@ static void do_work(struct wbci_apply *a, const struct parcel *p)
 	}
 	w->outcome = w->piece ? a->ops->apply(a->sink, w)
 	                      : a->ops->check(a->sink, w);
+	w->took_ns = wbci_now_ns() - began;
 	if (w->outcome != OUTCOME_AWAY)
 		return;
 	a->away_attempt = p->attempt;
@@ -110,10 +115,8 @@ static bool work_through(struct wbci_apply *a)
 	struct parcel *p;
 
 	while ((p = get(&a->orders))) {
-		if (!p->work) {
-			free(p);
+		if (p == &a->end)
 			return false;
-		}
 		do_work(a, p);
 		put(&a->answers, p);
 		wbci_ring(&a->client->segment);
@@ -128,8 +131,7 @@ static void *sink_thread(void *arg)
 
 	pthread_setname_np(pthread_self(), "wbc-sink");
 	while (work_through(a))
-		while (read(a->bell, &rung, sizeof(rung)) < 0 &&
-		       errno == EINTR)
+		while (read(a->bell, &rung, sizeof(rung)) < 0 && errno == EINTR)
 			;
 	return NULL;
 }
@@ -143,11 +145,6 @@ static void ring_bell(struct wbci_apply *a)
 		;
 }
 
-static void init_channel(struct channel *c)
-{
-	cds_wfcq_init(&c->head, &c->tail);
-}
-
 static void destroy(struct wbci_apply *a)
 {
 	if (a->sink)
@@ -157,9 +154,8 @@ static void destroy(struct wbci_apply *a)
 	free(a);
 }
 
-int wbci_apply_start(struct wbci_apply **apply,
-                     const struct wbci_sink_ops *ops, const char *where,
-                     struct wbci_client *client)
+int wbci_apply_start(struct wbci_apply **apply, const struct wbci_sink_ops *ops,
+                     const char *where, struct wbci_client *client)
 {
 	struct wbci_apply *a = calloc(1, sizeof(*a));
 	int error;
@@ -169,8 +165,8 @@ int wbci_apply_start(struct wbci_apply **apply,
 	a->ops = ops;
 	a->client = client;
 	a->attempt = 1;
-	init_channel(&a->orders);
-	init_channel(&a->answers);
+	cds_wfcq_init(&a->orders.head, &a->orders.tail);
+	cds_wfcq_init(&a->answers.head, &a->answers.tail);
 	a->bell = eventfd(0, EFD_CLOEXEC);
 	error = a->bell < 0 ? -errno : ops->open(&a->sink, where);
 	if (!error)
@@ -183,7 +179,24 @@ int wbci_apply_start(struct wbci_apply **apply,
 	return 0;
 }
 
-static int send_parcel(struct wbci_apply *a, struct wbci_work *work, void *tag)
+void wbci_apply_stop(struct wbci_apply **apply)
+{
+	struct wbci_apply *a = *apply;
+	struct wbci_work *work;
+	void *tag;
+
+	*apply = NULL;
+	if (!a)
+		return;
+	put(&a->orders, &a->end);
+	ring_bell(a);
+	pthread_join(a->thread, NULL);
+	while ((work = wbci_apply_take(a, &tag)))
+		wbci_work_free(&work);
+	destroy(a);
+}
+
+int wbci_apply_send(struct wbci_apply *a, struct wbci_work *work, void *tag)
 {
 	struct parcel *p = calloc(1, sizeof(*p));
 
@@ -195,29 +208,6 @@ static int send_parcel(struct wbci_apply *a, struct wbci_work *work, void *tag)
 	put(&a->orders, p);
 	ring_bell(a);
 	return 0;
-}
-
-void wbci_apply_stop(struct wbci_apply **apply)
-{
-	struct wbci_apply *a = *apply;
-	struct wbci_work *work;
-	void *tag;
-
-	*apply = NULL;
-	if (!a)
-		return;
-	/* A few bytes; the works' memory was freed before. */
-	while (send_parcel(a, NULL, NULL))
-		;
-	pthread_join(a->thread, NULL);
-	while ((work = wbci_apply_take(a, &tag)))
-		wbci_work_free(&work);
-	destroy(a);
-}
-
-int wbci_apply_send(struct wbci_apply *a, struct wbci_work *work, void *tag)
-{
-	return send_parcel(a, work, tag);
 }
 
 struct wbci_work *wbci_apply_take(struct wbci_apply *a, void **tag)

@@ -29,21 +29,20 @@ int wbci_cursors_cell(struct wbci_cursors *c, struct wbci_ref ref,
                       unsigned cell, uint64_t total)
 {
 	struct wbci_cell_cursor *cells =
-	        grow(c->cells, c->n_cells, &c->cells_room, sizeof(*cells));
+		grow(c->cells, c->n_cells, &c->cells_room, sizeof(*cells));
 
 	if (!cells)
 		return -ENOMEM;
 	c->cells = cells;
 	cells[c->n_cells++] = (struct wbci_cell_cursor){
-	        ref.offset, ref.incarnation, total, cell};
+		ref.offset, ref.incarnation, total, cell};
 	return 0;
 }
 
-int wbci_cursors_lane(struct wbci_cursors *c, uint32_t slot,
-                      uint64_t position)
+int wbci_cursors_lane(struct wbci_cursors *c, uint32_t slot, uint64_t position)
 {
 	struct wbci_lane_cursor *lanes =
-	        grow(c->lanes, c->n_lanes, &c->lanes_room, sizeof(*lanes));
+		grow(c->lanes, c->n_lanes, &c->lanes_room, sizeof(*lanes));
 
 	if (!lanes)
 		return -ENOMEM;
@@ -65,8 +64,7 @@ void wbci_cursors_free(struct wbci_cursors *c)
 	memset(c, 0, sizeof(*c));
 }
 
-void wbci_cursors_move(const struct wbci_cursors *c,
-                       struct wbci_client *client)
+void wbci_cursors_move(const struct wbci_cursors *c, struct wbci_client *client)
 {
 	const struct wbci_segment *s = &client->segment;
 	const struct wbci_cell_cursor *cell;
@@ -89,8 +87,7 @@ void wbci_cursors_move(const struct wbci_cursors *c,
 			wbci_point(POINT_LANES_HALF);
 		lane = &c->lanes[i];
 		if (lane->slot < s->geo.n_threads)
-			wbci_lane_move(s, (uint32_t)lane->slot,
-			               lane->position);
+			wbci_lane_move(s, (uint32_t)lane->slot, lane->position);
 	}
 	if (c->n_lanes)
 		wbci_lane_event(s);

@@ -42,8 +42,7 @@ struct wbci_cursors {
 /* Both return 0 or -ENOMEM. */
 int wbci_cursors_cell(struct wbci_cursors *c, struct wbci_ref ref,
                       unsigned cell, uint64_t total);
-int wbci_cursors_lane(struct wbci_cursors *c, uint32_t slot,
-                      uint64_t position);
+int wbci_cursors_lane(struct wbci_cursors *c, uint32_t slot, uint64_t position);
 
 /* Forget all, keep the memory; and give the memory back, too. */
 void wbci_cursors_clear(struct wbci_cursors *c);

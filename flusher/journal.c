@@ -17,10 +17,10 @@
 #include "../api/wbc_error.h"
 #include "points.h"
 
-#define META_MAGIC 0x4154454du    /* bytes "META" */
-#define TABLE_MAGIC 0x4c424154u   /* bytes "TABL" */
-#define CELLS_MAGIC 0x4c4c4543u   /* bytes "CELL" */
-#define LANES_MAGIC 0x454e414cu   /* bytes "LANE" */
+#define META_MAGIC 0x4154454du  /* bytes "META" */
+#define TABLE_MAGIC 0x4c424154u /* bytes "TABL" */
+#define CELLS_MAGIC 0x4c4c4543u /* bytes "CELL" */
+#define LANES_MAGIC 0x454e414cu /* bytes "LANE" */
 #define MAP_FIRST (UINT64_C(64) << 20)
 #define CURSOR_BYTES (1u << 20)
 
@@ -41,7 +41,7 @@ struct wbci_journal {
 	size_t map_bytes;
 	struct wbci_journal_meta meta;
 	bool rdonly;
-	bool full;  /* the map has to grow for this update */
+	bool full; /* the map has to grow for this update */
 	bool doubt;
 	void *scratch; /* for values that are not aligned */
 	size_t scratch_room;
@@ -136,7 +136,7 @@ static int open_env(struct wbci_journal *j, const char *path, bool create)
 
 static int load_meta(struct wbci_journal *j)
 {
-	MDB_val key = {4, (void *)(uintptr_t)"meta"};
+	MDB_val key = {4, (void *)(uintptr_t) "meta"};
 	MDB_val value;
 	MDB_txn *txn;
 	int error;
@@ -153,9 +153,9 @@ static int load_meta(struct wbci_journal *j)
 		    frame.version != WBCI_JOURNAL_VERSION)
 			error = WBC_E_LAYOUT;
 	}
-	if (!error && (value.mv_size != sizeof(j->meta) ||
-	               !wbci_frame_good(value.mv_data, value.mv_size,
-	                                META_MAGIC)))
+	if (!error &&
+	    (value.mv_size != sizeof(j->meta) ||
+	     !wbci_frame_good(value.mv_data, value.mv_size, META_MAGIC)))
 		error = WBC_E_CORRUPT;
 	if (!error)
 		memcpy(&j->meta, value.mv_data, sizeof(j->meta));
@@ -181,8 +181,9 @@ static int make_journal(struct wbci_journal *j, const char *dir,
 	/* The first byte is never 0: 0 in the segment is "not adopted". */
 	while (!meta.journal_id[0])
 		if (getrandom(meta.journal_id, 16, 0) != 16)
-			return wbci_say(m, -EIO, "journal: %s: no random "
-			                         "numbers",
+			return wbci_say(m, -EIO,
+			                "journal: %s: no random "
+			                "numbers",
 			                dir);
 	error = open_env(j, path, true);
 	if (!error)
@@ -202,8 +203,8 @@ static int make_journal(struct wbci_journal *j, const char *dir,
 	return 0;
 }
 
-static int open_journal(struct wbci_journal *j, const char *dir,
-                        unsigned flags, const struct wbci_message *m)
+static int open_journal(struct wbci_journal *j, const char *dir, unsigned flags,
+                        const struct wbci_message *m)
 {
 	int error;
 
@@ -219,13 +220,15 @@ static int open_journal(struct wbci_journal *j, const char *dir,
 	if (!error)
 		error = load_meta(j);
 	if (error == WBC_E_LAYOUT)
-		return wbci_say(m, error, "journal: %s: written by another "
-		                          "version of wbc-flusher; finish "
-		                          "with that one",
+		return wbci_say(m, error,
+		                "journal: %s: written by another "
+		                "version of wbc-flusher; finish "
+		                "with that one",
 		                dir);
 	if (error == WBC_E_CORRUPT)
-		return wbci_say(m, error, "journal: %s: not a journal of "
-		                          "wbc-flusher, or damaged",
+		return wbci_say(m, error,
+		                "journal: %s: not a journal of "
+		                "wbc-flusher, or damaged",
 		                j->path);
 	if (error)
 		return wbci_say(m, error, "journal: %s: cannot open: %s",
@@ -316,8 +319,8 @@ int wbci_journal_update(struct wbci_journal *j, wbci_journal_fill_fn *fill,
 		if (!j->full)
 			break;
 		j->map_bytes *= 2;
-		error = lmdb_error(j, mdb_env_set_mapsize(j->env,
-		                                          j->map_bytes));
+		error = lmdb_error(j,
+		                   mdb_env_set_mapsize(j->env, j->map_bytes));
 	} while (!error);
 	if (error)
 		return wbci_say(m, error, "journal: %s: cannot commit: %s",
@@ -350,8 +353,9 @@ int wbci_journal_recover(struct wbci_journal *j, const struct wbci_message *m)
 	if (!error)
 		error = load_meta(j);
 	if (error)
-		return wbci_say(m, error, "journal: %s: cannot open it again: "
-		                          "%s",
+		return wbci_say(m, error,
+		                "journal: %s: cannot open it again: "
+		                "%s",
 		                j->path, error_text(error));
 	j->doubt = false;
 	error = wbci_journal_update(j, fill_commits, NULL, m);
@@ -362,13 +366,12 @@ int wbci_journal_recover(struct wbci_journal *j, const struct wbci_message *m)
 int wbci_journal_put_meta(struct wbci_journal *j,
                           const struct wbci_journal_meta *meta)
 {
-	MDB_val key = {4, (void *)(uintptr_t)"meta"};
+	MDB_val key = {4, (void *)(uintptr_t) "meta"};
 	MDB_val value = {sizeof(j->meta), &j->meta};
 
 	j->meta = *meta;
 	wbci_frame_seal(&j->meta, sizeof(j->meta), META_MAGIC);
-	return lmdb_error(j,
-	                  mdb_put(j->txn, j->dbi[DB_META], &key, &value, 0));
+	return lmdb_error(j, mdb_put(j->txn, j->dbi[DB_META], &key, &value, 0));
 }
 
 int wbci_journal_put_table(struct wbci_journal *j, const char *table,
@@ -441,8 +444,8 @@ static int put_cursor_chunk(struct wbci_journal *j, uint32_t magic,
 	value.mv_data = framed;
 	put_big_endian(name, magic, 4);
 	put_big_endian(name + 4, chunk, 4);
-	error = lmdb_error(j, mdb_put(j->txn, j->dbi[DB_CURSORS], &key,
-	                              &value, 0));
+	error = lmdb_error(
+		j, mdb_put(j->txn, j->dbi[DB_CURSORS], &key, &value, 0));
 	free(framed);
 	return error;
 }
@@ -491,8 +494,8 @@ int wbci_journal_delete(struct wbci_journal *j, enum wbci_blob_kind kind,
 		return error;
 	for (;;) {
 		key = (MDB_val){k.bytes, k.text};
-		error = lmdb_error(j, mdb_cursor_get(cursor, &key, &value,
-		                                     MDB_SET_RANGE));
+		error = lmdb_error(
+			j, mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
 		if (error || key.mv_size != k.bytes + 4 ||
 		    memcmp(key.mv_data, k.text, k.bytes) != 0)
 			break;
@@ -523,9 +526,8 @@ static const void *align_value(struct wbci_journal *j, const MDB_val *value)
 }
 
 /* What a walk does with one key and value. */
-typedef int pair_fn(struct wbci_journal *j, void *arg,
-                    const unsigned char *key, size_t key_bytes,
-                    const void *value, size_t bytes);
+typedef int pair_fn(struct wbci_journal *j, void *arg, const unsigned char *key,
+                    size_t key_bytes, const void *value, size_t bytes);
 
 /* Walk all whose keys begin with a prefix, in order. */
 static int walk(struct wbci_journal *j, int db, const unsigned char *prefix,
@@ -540,16 +542,15 @@ static int walk(struct wbci_journal *j, int db, const unsigned char *prefix,
 	int error = 0;
 
 	if (!txn)
-		error = lmdb_error(j, mdb_txn_begin(j->env, NULL, MDB_RDONLY,
-		                                    &txn));
+		error = lmdb_error(
+			j, mdb_txn_begin(j->env, NULL, MDB_RDONLY, &txn));
 	if (error)
 		return error;
 	error = lmdb_error(j, mdb_cursor_open(txn, j->dbi[db], &cursor));
 	if (error)
 		goto end;
 	for (;; op = MDB_NEXT) {
-		error = lmdb_error(j, mdb_cursor_get(cursor, &key, &value,
-		                                     op));
+		error = lmdb_error(j, mdb_cursor_get(cursor, &key, &value, op));
 		if (error || key.mv_size < prefix_bytes ||
 		    (prefix_bytes &&
 		     memcmp(key.mv_data, prefix, prefix_bytes) != 0))
@@ -655,7 +656,7 @@ static int visit_cursors(struct wbci_journal *j, void *arg,
                          const void *value, size_t bytes)
 {
 	const unsigned char *p =
-	        (const unsigned char *)value + sizeof(struct wbci_frame);
+		(const unsigned char *)value + sizeof(struct wbci_frame);
 	struct wbci_cursors *c = arg;
 	struct wbci_cell_cursor cell;
 	struct wbci_lane_cursor lane;
@@ -678,8 +679,8 @@ static int visit_cursors(struct wbci_journal *j, void *arg,
 		if (cell.cell >= WBC_COUNTERS_MAX)
 			return WBC_E_CORRUPT;
 		error = wbci_cursors_cell(
-		        c, (struct wbci_ref){cell.offset, cell.incarnation},
-		        (unsigned)cell.cell, cell.total);
+			c, (struct wbci_ref){cell.offset, cell.incarnation},
+			(unsigned)cell.cell, cell.total);
 	}
 	while (left && !error && magic == LANES_MAGIC) {
 		memcpy(&lane, p, sizeof(lane));

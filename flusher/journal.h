@@ -42,9 +42,9 @@ struct wbci_journal_meta {
 	struct wbci_frame frame;
 	unsigned char journal_id[16];
 	unsigned char segment_id[16]; /* all 0: none was adopted yet */
-	uint64_t last_round; /* the last batch */
-	uint64_t prev_round; /* the one before */
-	uint64_t commits;    /* that were made to end a doubt */
+	uint64_t last_round;          /* the last batch */
+	uint64_t prev_round;          /* the one before */
+	uint64_t commits;             /* that were made to end a doubt */
 };
 
 struct wbci_journal_table {
@@ -52,7 +52,7 @@ struct wbci_journal_table {
 	uint64_t done;       /* the last piece that was trimmed */
 	uint64_t last;       /* the last piece that was planned */
 	uint64_t plan_round; /* no piece holds anything of a later round */
-	uint64_t applied;    /* rows so far, of both kinds */
+	uint64_t applied;    /* rows of this segment's, of both kinds */
 	uint64_t refused;    /* that became dead letters */
 };
 
@@ -83,13 +83,12 @@ int wbci_journal_sync(const char *dir);
  *
  * Return: 0, -ENOENT, -ENOMEM, WBC_E_LAYOUT, WBC_E_CORRUPT, -errno.
  */
-int wbci_journal_open(struct wbci_journal **j, const char *dir,
-                      unsigned flags, const struct wbci_message *m);
+int wbci_journal_open(struct wbci_journal **j, const char *dir, unsigned flags,
+                      const struct wbci_message *m);
 void wbci_journal_close(struct wbci_journal **j);
 
 /* As of the last commit, or within an update as it will be. */
-const struct wbci_journal_meta *
-wbci_journal_meta(const struct wbci_journal *j);
+const struct wbci_journal_meta *wbci_journal_meta(const struct wbci_journal *j);
 
 /**
  * wbci_journal_update() - one durable transaction
@@ -133,9 +132,9 @@ int wbci_journal_delete(struct wbci_journal *j, enum wbci_blob_kind kind,
  *
  * Return: 0, what @visit returned, WBC_E_CORRUPT, -errno.
  */
-typedef int wbci_journal_blob_fn(void *arg, const char *table,
-                                 uint64_t number, uint32_t chunk,
-                                 const void *blob, size_t bytes);
+typedef int wbci_journal_blob_fn(void *arg, const char *table, uint64_t number,
+                                 uint32_t chunk, const void *blob,
+                                 size_t bytes);
 int wbci_journal_each_blob(struct wbci_journal *j, enum wbci_blob_kind kind,
                            const char *table, uint64_t number,
                            wbci_journal_blob_fn *visit, void *arg);

@@ -35,8 +35,9 @@ static int make_directory(const char *dir, const struct wbci_message *m)
 	if (mkdir(dir, 0700) < 0) {
 		if (errno == EEXIST)
 			return 0;
-		return wbci_say(m, -errno, "journal: %s: cannot make the "
-		                           "directory: %s",
+		return wbci_say(m, -errno,
+		                "journal: %s: cannot make the "
+		                "directory: %s",
 		                dir, strerror(errno));
 	}
 	snprintf(parent, sizeof(parent), "%s", dir);
@@ -77,8 +78,8 @@ int wbci_journal_lock(const char *dir, bool create,
 	          O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0),
 	          0600);
 	if (fd < 0)
-		return wbci_say(m, -errno, "journal: %s: cannot open: %s",
-		                path, strerror(errno));
+		return wbci_say(m, -errno, "journal: %s: cannot open: %s", path,
+		                strerror(errno));
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
 		error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 		read_holder(fd, holder, sizeof(holder));
@@ -90,8 +91,7 @@ int wbci_journal_lock(const char *dir, bool create,
 	}
 	snprintf(holder, sizeof(holder), "pid %d\n", (int)getpid());
 	/* For display only, so nobody minds if it fails. */
-	if (ftruncate(fd, 0) < 0 ||
-	    pwrite(fd, holder, strlen(holder), 0) < 0)
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, holder, strlen(holder), 0) < 0)
 		return fd;
 	return fd;
 }

@@ -15,7 +15,7 @@
 /* How many bytes the UTF-8 character at p takes; 0: it is none. */
 static uint32_t utf8_bytes(const unsigned char *p, uint32_t left)
 {
-	uint32_t n = p[0] < 0x80 ? 1
+	uint32_t n = p[0] < 0x80   ? 1
 	             : p[0] < 0xc2 ? 0
 	             : p[0] < 0xe0 ? 2
 	             : p[0] < 0xf0 ? 3
@@ -127,16 +127,14 @@ char *wbci_letter_deltas(const struct wbci_rowset *rs,
 	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
 		bool is_double = rs->doubles >> i & 1;
 		const char *name =
-		        rs->schema.columns[rs->schema.cell_column[i]].name;
+			rs->schema.columns[rs->schema.cell_column[i]].name;
 
 		if (wbci_delta_zero(is_double, row->delta[i]))
 			continue;
-		values[n++] = is_double
-		                      ? wbc_double(name,
-		                                   wbci_double_of(
-		                                           row->delta[i]))
-		                      : wbc_int64(name,
-		                                  (int64_t)row->delta[i]);
+		values[n++] =
+			is_double ? wbc_double(name,
+		                               wbci_double_of(row->delta[i]))
+				  : wbc_int64(name, (int64_t)row->delta[i]);
 	}
 	return wbci_letter_json(values, n);
 }

@@ -8,15 +8,18 @@
  * Lines that other programs read, so their keys do not change:
  *
  *   event=started  segment= journal= generation= pid=
- *   event=applied  table= piece= rows= inserts= refused= statements= ms=
+ *   event=applied  table= piece= rows= inserts= refused= ignored= statements=
+ *                  ms=
  *     rows: rows whose counters were changed; inserts: rows appended;
- *     refused: rows of either kind that became dead letters; statements: SQL
- *     statements executed for rows of either kind
+ *     refused: rows of either kind that became dead letters; ignored: changes
+ *     of rows that the table does not have, with on_missing=ignore;
+ *     statements: UPDATE and INSERT statements executed for rows of either
+ *     kind, one per row but for refused ones and a few new ones
  *   event=already-applied  table= piece=
  *     the piece was in the database, but a former flusher died before it
  *     could say so
  *   event=stopped  rows= inserts= refused= statements= batches= pieces=
- *                  rounds= left=
+ *                  merges= rounds= left=
  *     this flusher's sums; left: rows that stay in the journal
  */
 #ifndef WBCI_LOG_H

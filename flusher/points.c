@@ -58,8 +58,7 @@ int wbci_points_arm(const char *text, const struct wbci_message *m)
 			                "the colon is no number from 1",
 			                text);
 	}
-	point = find_point(text, colon ? (size_t)(colon - text)
-	                               : strlen(text));
+	point = find_point(text, colon ? (size_t)(colon - text) : strlen(text));
 	if (point < 0)
 		return wbci_say(m, -EINVAL,
 		                "WBC_FLUSHER_KILL_AT: %s: no such point; "

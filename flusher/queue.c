@@ -145,6 +145,7 @@ void wbci_queues_reset(struct wbci_queues *qs)
 		memset(&q->record, 0, sizeof(q->record));
 		q->n_batches = 0;
 		q->waiting_rows = 0;
+		q->waiting_inserts = 0;
 		q->planned_rows = 0;
 		q->reconciled = false;
 		q->exposed = 0;
@@ -164,14 +165,14 @@ int wbci_queue_push(struct wbci_queue *q, const struct wbci_batch *batch)
 		q->batches_room = room;
 	}
 	q->batches[q->n_batches++] = *batch;
-	q->waiting_rows += batch->rows + batch->inserts;
+	q->waiting_inserts += batch->inserts;
 	return 0;
 }
 
 static void forget_batches(struct wbci_queue *q, unsigned from, unsigned n)
 {
 	for (unsigned i = from; i < from + n; i++)
-		q->waiting_rows -= q->batches[i].rows + q->batches[i].inserts;
+		q->waiting_inserts -= q->batches[i].inserts;
 	q->n_batches -= n;
 }
 

@@ -51,27 +51,29 @@ struct wbci_queue {
 	int segment_table; /* its number in the segment, or -1 */
 	struct wbci_declared configured;
 	struct wbci_declared declared; /* in the segment */
-	struct wbci_rowset *fresh; /* of the round in progress, or NULL */
+	struct wbci_rowset *fresh;     /* of the round in progress, or NULL */
 
 	/* the journal's */
 	struct wbci_journal_table record;
 	struct wbci_batch *batches;
 	unsigned n_batches;
 	unsigned batches_room;
-	uint64_t waiting_rows; /* in batches, of both kinds, not distinct */
-	uint64_t planned_rows; /* in pieces, of both kinds */
+	uint64_t waiting_rows;    /* distinct changed rows in batches */
+	uint64_t waiting_inserts; /* inserted rows in batches */
+	uint64_t planned_rows;    /* in pieces, of both kinds */
+	uint64_t planned_spec;    /* spec_hash of the outstanding pieces */
 
 	/* on the way to the sink */
 	bool in_flight;
-	bool reconciled;     /* the ledger was seen in this life */
-	uint64_t exposed;    /* pieces up to it may be in the database */
-	uint64_t flush_to;   /* what is below this round is to be settled */
-	uint64_t want_seen;  /* the clients' want that was acted upon */
+	bool reconciled;       /* the ledger was seen in this life */
+	uint64_t exposed;      /* pieces up to it may be in the database */
+	uint64_t flush_to;     /* what is below this round is to be settled */
+	uint64_t want_seen;    /* the clients' want that was acted upon */
 	uint64_t asked_synced; /* `synced` when the work in flight was made */
 	uint64_t settled;
-	int64_t retry_ns;    /* parked: not before this */
-	int parked;          /* 0 or a WBC_E_* */
-	char reason[192];    /* why parked, or why it waits */
+	int64_t retry_ns;     /* nothing is tried before this */
+	int parked;           /* 0 or a WBC_E_* */
+	char reason[192];     /* why parked, or why it waits */
 	int published_parked; /* what the segment was told last */
 	char published[192];
 };
@@ -129,8 +131,13 @@ int wbci_queues_refresh(struct wbci_queues *qs, const struct wbci_segment *s);
 /* Forget what is the journal's, to read it again. */
 void wbci_queues_reset(struct wbci_queues *qs);
 
-/* A batch came to the end of a queue, or takes the place of its last ones.
- * 0 or -ENOMEM. */
+/* Rows that are journaled and not settled. */
+static inline uint64_t wbci_queue_rows(const struct wbci_queue *q)
+{
+	return q->waiting_rows + q->waiting_inserts + q->planned_rows;
+}
+
+/* A batch came to the end of a queue.  0 or -ENOMEM. */
 int wbci_queue_push(struct wbci_queue *q, const struct wbci_batch *batch);
 /* The first, or the last, batches are no more. */
 void wbci_queue_drop_first(struct wbci_queue *q, unsigned n);

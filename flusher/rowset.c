@@ -262,18 +262,24 @@ static int compare_rows(const void *a, const void *b, void *arg)
 
 void wbci_rowset_sort(struct wbci_rowset *rs)
 {
+	struct wbci_row *row;
 	uint64_t kept = 0;
 
-	for (uint64_t i = 0; i < rs->n_rows; i++)
-		if (!wbci_row_zero(rs, rs->rows[i]))
-			rs->rows[kept++] = rs->rows[i];
+	for (uint64_t i = 0; i < rs->n_rows; i++) {
+		row = rs->rows[i];
+		if (wbci_row_zero(rs, row))
+			continue;
+		rs->rows[i] = rs->rows[kept];
+		rs->rows[kept++] = row;
+	}
+	rs->n_zero += rs->n_rows - kept;
 	rs->n_rows = kept;
 	free(rs->slots);
 	rs->slots = NULL;
 	rs->n_slots = 0;
 	if (kept)
-		qsort_r(rs->rows, kept, sizeof(struct wbci_row *),
-		        compare_rows, rs);
+		qsort_r(rs->rows, kept, sizeof(struct wbci_row *), compare_rows,
+		        rs);
 }
 
 static uint64_t record_bytes(const struct wbci_rowset *rs, uint64_t at)
@@ -294,8 +300,7 @@ bool wbci_rowset_cut(const struct wbci_rowset *rs, struct wbci_slice *slice,
 
 	slice->n_inserts = 0;
 	while (at < rs->inserts_bytes && left &&
-	       (at == from ||
-	        at - from + record_bytes(rs, at) <= max_bytes)) {
+	       (at == from || at - from + record_bytes(rs, at) <= max_bytes)) {
 		at += record_bytes(rs, at);
 		slice->n_inserts++;
 		left--;

@@ -57,6 +57,7 @@ struct wbci_rowset {
 
 	struct wbci_row **rows;
 	uint64_t n_rows;
+	uint64_t n_zero; /* after sorting: rows behind those */
 	uint64_t rows_room;
 
 	bool unique;     /* rows come once each: no table of slots is kept */
@@ -124,8 +125,9 @@ int wbci_rowset_add(struct wbci_rowset *rs, const unsigned char *key,
 int wbci_rowset_insert(struct wbci_rowset *rs, const unsigned char *record,
                        uint64_t bytes);
 
-/* Forget the rows that change nothing, order the others by key.  From here on
- * rows can be read, not added. */
+/* Order the rows by key, but for those that change nothing, which stand behind
+ * the others and are no more counted in n_rows.  From here on rows can be
+ * read, not added. */
 void wbci_rowset_sort(struct wbci_rowset *rs);
 
 /**

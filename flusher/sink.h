@@ -54,9 +54,9 @@ struct wbci_work {
 	/* the order */
 	char table[WBCI_TABLE_NAME]; /* in the ledger */
 	char journal[33];
-	uint64_t done;   /* pieces that were trimmed */
-	uint64_t piece;  /* done + 1, or 0: look at the ledger only */
-	bool exposed;    /* done + 1 may have been applied already */
+	uint64_t done;  /* pieces that were trimmed */
+	uint64_t piece; /* done + 1, or 0: look at the ledger only */
+	bool exposed;   /* done + 1 may have been applied already */
 	uint8_t on_missing;
 	struct wbci_rowset rows; /* sorted; its schema is the table's */
 
@@ -64,11 +64,12 @@ struct wbci_work {
 	enum wbci_outcome outcome;
 	char reason[192]; /* AWAY, PARKED: why; else of the last refusal */
 	struct wbci_answer *answers; /* n_rows * n_cells */
-	uint64_t applied;    /* changed rows */
+	uint64_t applied;            /* changed rows */
 	uint64_t inserted;
 	uint64_t refused;    /* of both kinds */
 	uint64_t ignored;    /* rows that the database does not have */
-	uint64_t statements; /* executed for rows of both kinds */
+	uint64_t statements; /* that change, for rows of both kinds */
+	int64_t took_ns;
 };
 
 struct wbci_sink_ops {

@@ -65,15 +65,14 @@ static void put_guards(const struct text *t, uint64_t cells, const char *word)
 
 	for (unsigned i = 0; i < t->s->n_cells; i++) {
 		const struct wbci_column *c =
-		        &t->s->columns[t->s->cell_column[i]];
+			&t->s->columns[t->s->cell_column[i]];
 
 		if (!is_set(cells, i))
 			continue;
 		n++;
 		if (c->type == WBC_DOUBLE)
-			fprintf(t->f,
-			        "%sabs(COALESCE(\"%s\",0)+?%u)<9e999", word,
-			        c->name, n);
+			fprintf(t->f, "%sabs(COALESCE(\"%s\",0)+?%u)<9e999",
+			        word, c->name, n);
 		else
 			fprintf(t->f,
 			        "%stypeof(COALESCE(\"%s\",0)+?%u)='integer'",

@@ -3,7 +3,9 @@
 
 #include "unapplied.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <urcu/urcu-memb.h>
@@ -24,6 +26,12 @@ struct node {
 	bool is_planned; /* some piece holds it */
 	uint64_t cells[];
 };
+static_assert(offsetof(struct node, link) == 0, "a link is its node");
+
+static struct node *node_of(struct cds_lfht_node *link)
+{
+	return (struct node *)(void *)link;
+}
 
 struct wbci_unapplied {
 	struct cds_lfht *map;
@@ -53,7 +61,7 @@ static unsigned long row_hash(uint64_t table, const unsigned char *key,
 
 static int match(struct cds_lfht_node *link, const void *wanted)
 {
-	struct node *n = caa_container_of(link, struct node, link);
+	struct node *n = node_of(link);
 	const struct wanted_row *w = wanted;
 
 	return n->table == w->table && n->key_len == w->key_len &&
@@ -94,6 +102,7 @@ static void bury(struct wbci_unapplied *u, struct node *n)
 void wbci_unapplied_free(struct wbci_unapplied **unapplied)
 {
 	struct wbci_unapplied *u = *unapplied;
+	struct cds_lfht_node *link;
 	struct cds_lfht_iter iter;
 	struct node *n;
 
@@ -101,7 +110,10 @@ void wbci_unapplied_free(struct wbci_unapplied **unapplied)
 	if (!u)
 		return;
 	urcu_memb_read_lock();
-	cds_lfht_for_each_entry(u->map, &iter, n, link) {
+	cds_lfht_first(u->map, &iter);
+	for (; (link = cds_lfht_iter_get_node(&iter));
+	     cds_lfht_next(u->map, &iter)) {
+		n = node_of(link);
 		cds_lfht_del(u->map, &n->link);
 		n->next_dead = u->dead;
 		u->dead = n;
@@ -131,7 +143,7 @@ static struct node *find(struct wbci_unapplied *u, uint64_t table,
 	link = cds_lfht_iter_get_node(&iter);
 	urcu_memb_read_unlock();
 	/* Only this thread removes, so it stays without the lock. */
-	return link ? caa_container_of(link, struct node, link) : NULL;
+	return node_of(link);
 }
 
 /* Buckets grow here, by this thread: no helper thread of the library's. */
@@ -152,8 +164,8 @@ static struct node *find_or_add(struct wbci_unapplied *u, uint64_t table,
 
 	if (n)
 		return n;
-	n = calloc(1, sizeof(*n) + 2 * n_cells * sizeof(uint64_t) +
-	                      row->key_len);
+	n = calloc(1,
+	           sizeof(*n) + 2 * n_cells * sizeof(uint64_t) + row->key_len);
 	if (!n)
 		return NULL;
 	cds_lfht_node_init(&n->link);
@@ -178,7 +190,7 @@ static void sum_cells(const struct wbci_rowset *rs, uint64_t *to,
 }
 
 int wbci_unapplied_wait(struct wbci_unapplied *u, uint64_t table,
-                        const struct wbci_rowset *rs)
+                        const struct wbci_rowset *rs, uint64_t *waiting)
 {
 	for (uint64_t i = 0; i < rs->n_rows; i++) {
 		struct node *n = find_or_add(u, table, rs, rs->rows[i]);
@@ -186,6 +198,7 @@ int wbci_unapplied_wait(struct wbci_unapplied *u, uint64_t table,
 		if (!n)
 			return -ENOMEM;
 		sum_cells(rs, n->cells, rs->rows[i]->delta);
+		*waiting += !n->waits;
 		n->waits = true;
 	}
 	return 0;
@@ -209,24 +222,22 @@ int wbci_unapplied_plan(struct wbci_unapplied *u, uint64_t table,
                         const struct wbci_rowset *rs)
 {
 	size_t cells = rs->schema.n_cells * sizeof(uint64_t);
+	struct node *n;
 
 	for (uint64_t i = 0; i < rs->n_rows; i++) {
-		const struct wbci_row *row = rs->rows[i];
-		struct node *n;
-
-		if (wbci_row_zero(rs, row)) {
-			n = find(u, table, rs, row);
-			if (n)
-				bury(u, n);
-			continue;
-		}
-		n = find_or_add(u, table, rs, row);
+		n = find_or_add(u, table, rs, rs->rows[i]);
 		if (!n)
 			return -ENOMEM;
 		memset(n->cells, 0, cells);
-		memcpy(n->cells + n->n_cells, row->delta, cells);
+		memcpy(n->cells + n->n_cells, rs->rows[i]->delta, cells);
 		n->waits = false;
 		n->is_planned = true;
+	}
+	/* Rows that came to nothing are in no piece. */
+	for (uint64_t i = rs->n_rows; i < rs->n_rows + rs->n_zero; i++) {
+		n = find(u, table, rs, rs->rows[i]);
+		if (n)
+			bury(u, n);
 	}
 	return 0;
 }
@@ -252,11 +263,15 @@ void wbci_unapplied_apply(struct wbci_unapplied *u, uint64_t table,
 
 void wbci_unapplied_forget(struct wbci_unapplied *u, uint64_t table)
 {
+	struct cds_lfht_node *link;
 	struct cds_lfht_iter iter;
 	struct node *n;
 
 	urcu_memb_read_lock();
-	cds_lfht_for_each_entry(u->map, &iter, n, link) {
+	cds_lfht_first(u->map, &iter);
+	for (; (link = cds_lfht_iter_get_node(&iter));
+	     cds_lfht_next(u->map, &iter)) {
+		n = node_of(link);
 		if (n->table != table)
 			continue;
 		memset(n->cells, 0, n->n_cells * sizeof(uint64_t));

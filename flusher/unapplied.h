@@ -27,13 +27,14 @@ void wbci_unapplied_free(struct wbci_unapplied **u);
 /* Rows in the map. */
 uint64_t wbci_unapplied_rows(const struct wbci_unapplied *u);
 
-/* A batch holds these rows of a table, too. */
+/* A batch holds these rows of a table, too; @waiting goes up by those that no
+ * batch held before. */
 int wbci_unapplied_wait(struct wbci_unapplied *u, uint64_t table,
-                        const struct wbci_rowset *rs);
+                        const struct wbci_rowset *rs, uint64_t *waiting);
 
 /**
  * wbci_unapplied_plan() - all waiting rows of a table went into pieces
- * @rs: the pieces' content, before rows that change nothing were left out
+ * @rs: the pieces' content, sorted
  */
 int wbci_unapplied_plan(struct wbci_unapplied *u, uint64_t table,
                         const struct wbci_rowset *rs);

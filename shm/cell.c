@@ -53,11 +53,16 @@ int wbci_cell_value_int64(uint64_t origin, uint64_t total, int64_t *value)
 
 int wbci_cell_value_double(uint64_t origin, uint64_t total, double *value)
 {
+	double sum;
+
 	if (origin == WBCI_DOUBLE_UNKNOWN)
 		return WBC_E_UNKNOWN;
 	if (origin == WBCI_DOUBLE_NOROW)
 		return WBC_E_NOROW;
-	*value = (origin == WBCI_DOUBLE_NULL ? 0 : wbci_double_of(origin)) +
-	         wbci_double_of(total);
+	sum = (origin == WBCI_DOUBLE_NULL ? 0 : wbci_double_of(origin)) +
+	      wbci_double_of(total);
+	if (!isfinite(sum))
+		return -ERANGE;
+	*value = sum;
 	return 0;
 }

@@ -61,6 +61,8 @@ static void after_fork_child(void)
 	for (struct wbci_client *c = clients; c; c = c->next) {
 		*c->attached = 0;
 		c->lock_page = NULL;
+		/* The slot of that number may become another thread's. */
+		pthread_setspecific(c->key, NULL);
 		for (uint32_t i = 0; i < c->segment.geo.n_threads; i++)
 			c->threads[i].alive = c->threads[i].fast = 0;
 	}
@@ -191,6 +193,8 @@ static void thread_exits(void *thread)
 
 	if (!t->alive)
 		return;
+	/* Else a later destructor's call would use whose slot it is then. */
+	wbci_cache.id = 0;
 	pthread_mutex_lock(&c->mutex);
 	end_thread(t);
 	pthread_mutex_unlock(&c->mutex);
@@ -401,6 +405,7 @@ void wbci_thread_end(struct wbci_client *c)
 {
 	struct wbci_thread *t;
 
+	wbci_cache.id = 0;
 	pthread_mutex_lock(&c->mutex);
 	t = pthread_getspecific(c->key);
 	if (t && t->alive)

@@ -45,7 +45,7 @@ struct wbci_client {
 	void *lock_page;             /* its mapping holds our slot's lock */
 	bool registered;             /* for membarrier */
 	bool flusher;
-	pthread_mutex_t mutex;       /* attaching and thread slots */
+	pthread_mutex_t mutex;       /* attaching, thread slots, api's lists */
 	pthread_key_t key;
 	struct wbci_client *next;    /* all clients, for fork */
 };

@@ -36,7 +36,10 @@ static void *map_file(const struct wbci_segment *s, int protection)
 	struct shared_map *free_map = NULL;
 	void *base = MAP_FAILED;
 
-	(void)protection;
+	/* A tool's, whose descriptor does not allow more. */
+	if (!(protection & PROT_WRITE))
+		return mmap(NULL, s->geo.size_bytes, protection,
+		            MAP_SHARED | MAP_NORESERVE, s->fd, 0);
 	pthread_mutex_lock(&shared_mutex);
 	for (unsigned i = 0; i < 64; i++) {
 		struct shared_map *map = &shared_maps[i];
@@ -60,6 +63,10 @@ unlock:
 
 static void unmap_file(const struct wbci_segment *s)
 {
+	if (!s->writable) {
+		munmap(s->base, s->size);
+		return;
+	}
 	pthread_mutex_lock(&shared_mutex);
 	for (unsigned i = 0; i < 64; i++) {
 		if (!shared_maps[i].users || shared_maps[i].base != s->base)

@@ -217,6 +217,7 @@ int wbci_segment_create(const char *path, const struct wbci_create *how,
 {
 	struct header_shm h;
 	char odd[PATH_MAX];
+	struct stat st;
 	int fd, error;
 
 	memset(&h, 0, sizeof(h));
@@ -224,6 +225,10 @@ int wbci_segment_create(const char *path, const struct wbci_create *how,
 	error = fill_geometry(&h, how, m);
 	if (error)
 		return error;
+	/* link_in() decides; but one that is there needs no memory now. */
+	if (!lstat(path, &st))
+		return wbci_say(m, -EEXIST,
+		                "create segment: %s: it exists already", path);
 	error = fill_random(&h, m);
 	if (error)
 		return error;

@@ -82,9 +82,9 @@ static int visit_word(struct walk *w, uint64_t at, bool *enter)
 	step->tag = (enum index_tag)(step->word & 3);
 	step->target = (step->word >> 20) * WBCI_BLOCK_MIN;
 	/* More extents may be committed than when the walk began. */
-	step->sound = wbci_block_find(s, step->target, &page, &block,
-	                              &page_word) &&
-	              step->target - s->geo.extents_off < w->end;
+	step->sound =
+		wbci_block_find(s, step->target, &page, &block, &page_word) &&
+		step->target - s->geo.extents_off < w->end;
 	step->known = step->sound && meet(w, step->target);
 	*enter = step->sound && !step->known &&
 	         (step->tag == INDEX_NODE || step->tag == INDEX_CLOSING) &&

@@ -37,15 +37,15 @@ bool wbci_block_find(const struct wbci_segment *s, uint64_t offset,
 
 /* A word of the index that is not empty, and how it was reached. */
 struct wbci_step {
-	uint64_t at;     /* offset of the word itself */
+	uint64_t at; /* offset of the word itself */
 	uint64_t word;
 	uint64_t target; /* what it names */
 	enum index_tag tag;
-	unsigned depth;  /* 0: in the root */
-	uint64_t root;   /* number of the root word on the path */
+	unsigned depth; /* 0: in the root */
+	uint64_t root;  /* number of the root word on the path */
 	uint8_t digit[WBCI_INDEX_DEPTH_MAX + 1]; /* in the node of depth i */
-	bool known;      /* the target was met before, in another word */
-	bool sound;      /* the target lies in a page in use */
+	bool known; /* the target was met before, in another word */
+	bool sound; /* the target lies in a page in use */
 };
 
 /**

@@ -14,7 +14,15 @@ C_TESTS = \
 	tests/unit/record \
 	tests/unit/schema
 
-FLUSHER_TESTS =
+FLUSHER_TESTS = \
+	tests/crash/database \
+	tests/crash/locked \
+	tests/crash/options \
+	tests/crash/points \
+	tests/crash/refused \
+	tests/crash/requests \
+	tests/crash/stopped \
+	tests/crash/takeover
 
 SCRIPT_TESTS = \
 	tests/abi/headers.sh \
@@ -24,15 +32,22 @@ SCRIPT_TESTS = \
 	tests/abi/warnings.sh \
 	tests/tap/selftest.sh \
 	tests/tools/bench.bats \
-	tests/tools/examples.bats
+	tests/tools/check.bats \
+	tests/tools/examples.bats \
+	tests/tools/flush.bats \
+	tests/tools/shmctl.bats \
+	tests/tools/shmdump.bats
 
 # What several tests include.
 TEST_SHARED = \
+	tests/tools/common.bash \
 	tests/unit/dice.h \
 	tests/unit/value.h
 
 LDADD = tests/tap/libtap.la $(CLIENT_LIBS)
 FLUSHER_TEST_LIBS = tests/tap/libtap.la $(FLUSHER_LIBS)
+CRASH_LIBS = tests/crash/librig.la tests/tap/libtap.la $(CLIENT_LIBS) \
+	$(SQLITE_LIBS)
 
 check_LTLIBRARIES += tests/tap/libtap.la
 tests_tap_libtap_la_SOURCES = tests/tap/tap.c tests/tap/tap.h
@@ -42,6 +57,23 @@ TESTS = $(C_TESTS) $(SCRIPT_TESTS)
 if WITH_FLUSHER
 check_PROGRAMS += $(FLUSHER_TESTS)
 TESTS += $(FLUSHER_TESTS)
+
+# A flusher, its database and its clients, killed and stopped at will.
+check_LTLIBRARIES += tests/crash/librig.la
+tests_crash_librig_la_SOURCES = \
+	tests/crash/crew.c tests/crash/crew.h \
+	tests/crash/host.c \
+	tests/crash/rig.c tests/crash/rig.h \
+	tests/crash/sql.c
+tests_crash_librig_la_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_crash_database_LDADD = $(CRASH_LIBS)
+tests_crash_locked_LDADD = $(CRASH_LIBS)
+tests_crash_options_LDADD = $(CRASH_LIBS)
+tests_crash_points_LDADD = $(CRASH_LIBS)
+tests_crash_refused_LDADD = $(CRASH_LIBS)
+tests_crash_requests_LDADD = $(CRASH_LIBS)
+tests_crash_stopped_LDADD = $(CRASH_LIBS)
+tests_crash_takeover_LDADD = $(CRASH_LIBS)
 endif
 
 # Every test runs under tests/tap/bounded, which ends it, and whatever it

@@ -24,11 +24,11 @@ struct check_fault {
 };
 
 extern const char check_control[], check_slot[], check_lane[], check_table[],
-        check_page[], check_block[], check_index[], check_entry[];
+	check_page[], check_block[], check_index[], check_entry[];
 
 /* What a block can be, each block exactly one of them. */
 enum check_use {
-	CHECK_USED,  /* reached from the index or a table */
+	CHECK_USED, /* reached from the index or a table */
 	CHECK_FREE,
 	CHECK_LIMBO, /* retired; free after a grace period */
 	CHECK_HELD,  /* allocated in a section that is open */
@@ -39,10 +39,10 @@ enum check_use {
 struct check_pass {
 	const struct wbci_segment *s;
 	struct view_tables tables;
-	uint32_t pages;   /* that are committed */
-	uint64_t *alloc;  /* bitmaps as they were before the walk */
+	uint32_t pages;  /* that are committed */
+	uint64_t *alloc; /* bitmaps as they were before the walk */
 	uint64_t *reached;
-	uint64_t *lost;   /* allocated, and neither reached nor explained */
+	uint64_t *lost; /* allocated, and neither reached nor explained */
 	uint64_t blocks[CHECK_USES];
 	uint64_t bytes[CHECK_USES];
 	uint64_t keys;

@@ -52,8 +52,7 @@ bool check_reach(struct check_pass *p, uint64_t offset, enum page_kind kind,
 }
 
 /* Is the page's owner alive, and in a section right now? */
-static bool owner_works(const struct check_pass *p, unsigned owner,
-                        bool *alive)
+static bool owner_works(const struct check_pass *p, unsigned owner, bool *alive)
 {
 	struct view_thread t;
 
@@ -74,7 +73,7 @@ struct bits {
 	uint64_t limbo;
 	uint64_t twice; /* in two limbo bitmaps */
 	uint64_t reached;
-	uint64_t was;   /* allocated before the walk */
+	uint64_t was; /* allocated before the walk */
 };
 
 static void load_bits(struct check_pass *p, uint32_t page, uint32_t n,
@@ -103,8 +102,8 @@ static void say_blocks(struct check_pass *p, uint32_t page, uint32_t i,
 {
 	for (; bits; bits &= bits - 1) {
 		uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(bits);
-		uint64_t offset = wbci_page_off(p->s, page) +
-		                  (uint64_t)block * bytes;
+		uint64_t offset =
+			wbci_page_off(p->s, page) + (uint64_t)block * bytes;
 
 		check_say(p, check_block, offset, "block %#" PRIx64 ": %s",
 		          offset, what);
@@ -134,7 +133,8 @@ static void check_one_page(struct check_pass *p, uint32_t page, uint64_t word,
 		if ((b.alloc | b.limbo) & ~b.valid)
 			check_say(p, check_page, page,
 			          "page %" PRIu32 " has bits for more than its "
-			          "%" PRIu32 " blocks", page, n);
+			          "%" PRIu32 " blocks",
+			          page, n);
 		say_blocks(p, page, i, bytes, b.twice & b.alloc & b.valid,
 		           "it was retired twice");
 		say_blocks(p, page, i, bytes, b.reached & ~b.alloc & ~b.was,
@@ -195,7 +195,8 @@ void check_blocks(struct check_pass *p)
 		         word >> 28)
 			check_say(p, check_page, page,
 			          "page %" PRIu32 " is of no known kind or "
-			          "size (%#" PRIx64 ")", page, word);
+			          "size (%#" PRIx64 ")",
+			          page, word);
 		else
 			check_one_page(p, page, word, n);
 	}
@@ -205,6 +206,7 @@ void check_blocks(struct check_pass *p)
 		    order_load(&s->words[page]))
 			check_say(p, check_page, page,
 			          "page %" PRIu32 " is in use, and not "
-			          "committed", page);
+			          "committed",
+			          page);
 	}
 }

@@ -80,8 +80,8 @@ void check_tables(struct check_pass *p)
 			           p->tables.table[k].label) == 0)
 				check_say(p, check_table, i,
 				          "table %u and table %u are both "
-				          "named %s", k, i,
-				          p->tables.table[i].label);
+				          "named %s",
+				          k, i, p->tables.table[i].label);
 	}
 }
 
@@ -92,13 +92,12 @@ static bool total_holds(bool is_double, uint64_t total)
 	return (int64_t)total <= TOTAL_LIMIT && (int64_t)total >= -TOTAL_LIMIT;
 }
 
-static void check_cells(struct check_pass *p,
-                        const struct wbci_schema *schema,
+static void check_cells(struct check_pass *p, const struct wbci_schema *schema,
                         const struct wbci_seen *e)
 {
 	for (unsigned i = 0; i < e->n_cells; i++) {
 		const struct wbci_column *column =
-		        &schema->columns[schema->cell_column[i]];
+			&schema->columns[schema->cell_column[i]];
 		bool is_double = column->type == WBC_DOUBLE;
 
 		if (!total_holds(is_double, e->total[i]) ||
@@ -170,11 +169,13 @@ static void check_place(struct check_pass *p, const struct wbci_step *step,
 	if (found > 0)
 		check_say(p, check_entry, e->ref.offset,
 		          "entry %#" PRIx64 ": entry %#" PRIx64 " has the same "
-		          "key", e->ref.offset, (uint64_t)found);
+		          "key",
+		          e->ref.offset, (uint64_t)found);
 	else
 		check_say(p, check_entry, e->ref.offset,
 		          "entry %#" PRIx64 ": it is not where its key's hash "
-		          "leads, but at %#" PRIx64, e->ref.offset, step->at);
+		          "leads, but at %#" PRIx64,
+		          e->ref.offset, step->at);
 }
 
 /* What is not in a copy.  Returns false if the entry is no row now. */
@@ -190,7 +191,8 @@ static bool check_head(struct check_pass *p, uint64_t offset)
 	if (state == ENTRY_FREE || state > ENTRY_DEAD)
 		check_say(p, check_entry, offset,
 		          "entry %#" PRIx64 ": it is in the index, but its "
-		          "state is %u", offset, state);
+		          "state is %u",
+		          offset, state);
 	if (extension)
 		check_reach(p, extension, PAGE_BLOCKS, WBCI_BLOCK_MIN,
 		            "extension");
@@ -198,12 +200,12 @@ static bool check_head(struct check_pass *p, uint64_t offset)
 	if (stamp > order_acquire(&p->s->control->cycle))
 		check_say(p, check_entry, offset,
 		          "entry %#" PRIx64 ": it was last marked in a round "
-		          "to come", offset);
+		          "to come",
+		          offset);
 	return state == ENTRY_LIVE || state == ENTRY_FROZEN;
 }
 
-static void check_one_entry(struct check_pass *p,
-                            const struct wbci_step *step)
+static void check_one_entry(struct check_pass *p, const struct wbci_step *step)
 {
 	struct wbci_seen e;
 	int rc;
@@ -216,7 +218,8 @@ static void check_one_entry(struct check_pass *p,
 	if (rc < 0)
 		check_say(p, check_entry, step->target,
 		          "entry %#" PRIx64 ": key and counters do not fit "
-		          "into its block", step->target);
+		          "into its block",
+		          step->target);
 	if (rc != 1)
 		return;
 	p->keys++;
@@ -231,13 +234,15 @@ static int check_step(void *arg, const struct wbci_step *step)
 	if (step->tag == INDEX_EMPTY) {
 		check_say(p, check_index, step->at,
 		          "index word %#" PRIx64 " is neither empty, nor an "
-		          "entry, nor a node", step->at);
+		          "entry, nor a node",
+		          step->at);
 		return 0;
 	}
 	if (step->depth >= WBCI_INDEX_DEPTH_MAX)
 		check_say(p, check_index, step->at,
 		          "index word %#" PRIx64 " is deeper than any look-up "
-		          "goes", step->at);
+		          "goes",
+		          step->at);
 	if (step->tag == INDEX_ENTRY)
 		check_one_entry(p, step);
 	else

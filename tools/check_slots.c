@@ -34,11 +34,13 @@ static void check_words(struct check_pass *p)
 	if (synced > cycle)
 		check_say(p, check_control, 2,
 		          "rounds below %" PRIu64 " are called journaled, the "
-		          "next is %" PRIu64, synced, cycle);
+		          "next is %" PRIu64,
+		          synced, cycle);
 	if (settled > cycle)
 		check_say(p, check_control, 3,
 		          "rounds below %" PRIu64 " are called settled, the "
-		          "next is %" PRIu64, settled, cycle);
+		          "next is %" PRIu64,
+		          settled, cycle);
 	if (committed > p->s->geo.n_extents)
 		check_say(p, check_control, 4,
 		          "%" PRIu32 " extents are called usable, the file "
@@ -46,8 +48,9 @@ static void check_words(struct check_pass *p)
 		          committed, p->s->geo.n_extents);
 	if (proc > p->s->geo.n_procs)
 		check_say(p, check_control, 5,
-		          "the flusher's process slot is %" PRIu32 " of %"
-		          PRIu32, proc - 1, p->s->geo.n_procs);
+		          "the flusher's process slot is %" PRIu32
+		          " of %" PRIu32,
+		          proc - 1, p->s->geo.n_procs);
 }
 
 static void check_thread(struct check_pass *p, uint32_t i)
@@ -67,13 +70,15 @@ static void check_thread(struct check_pass *p, uint32_t i)
 		if (t.epoch)
 			check_say(p, check_slot, WBCI_PROCS_MAX + 1 + i,
 			          "thread slot %" PRIu32 " is free, and in a "
-			          "section", i);
+			          "section",
+			          i);
 		return;
 	}
 	if (t.proc >= s->geo.n_procs) {
 		check_say(p, check_slot, WBCI_PROCS_MAX + 1 + i,
-		          "thread slot %" PRIu32 " belongs to process slot %"
-		          PRIu32 ", there are %" PRIu32,
+		          "thread slot %" PRIu32
+		          " belongs to process slot %" PRIu32
+		          ", there are %" PRIu32,
 		          i, t.proc, s->geo.n_procs);
 		return;
 	}
@@ -82,12 +87,14 @@ static void check_thread(struct check_pass *p, uint32_t i)
 	if (proc == PROC_FREE)
 		check_say(p, check_slot, WBCI_PROCS_MAX + 1 + i,
 		          "thread slot %" PRIu32 " is in use, its process slot "
-		          "%" PRIu32 " is free", i, t.proc);
+		          "%" PRIu32 " is free",
+		          i, t.proc);
 	/* G moved on before the word was loaded for the comparison. */
 	if (t.epoch > order_load(&s->control->epoch))
 		check_say(p, check_slot, WBCI_PROCS_MAX + 1 + i,
 		          "thread slot %" PRIu32 " is in a section of an epoch "
-		          "to come", i);
+		          "to come",
+		          i);
 }
 
 void check_slots(struct check_pass *p)
@@ -105,7 +112,8 @@ void check_slots(struct check_pass *p)
 		if (v.state > PROC_REAPING)
 			check_say(p, check_slot, i,
 			          "process slot %" PRIu32 " is in no known "
-			          "state (%u)", i, (unsigned)v.state);
+			          "state (%u)",
+			          i, (unsigned)v.state);
 	}
 	for (uint32_t i = 0; i < s->geo.n_threads; i++)
 		check_thread(p, i);
@@ -142,13 +150,15 @@ static void check_records(struct check_pass *p, uint32_t lane,
 		                           header.bytes, values, columns) < 0)
 			check_say(p, check_lane, lane,
 			          "lane %" PRIu32 " holds a row that table %s "
-			          "cannot have", lane, table->label);
+			          "cannot have",
+			          lane, table->label);
 		at += header.bytes;
 	}
 	if (at != n)
 		check_say(p, check_lane, lane,
 		          "lane %" PRIu32 " does not hold whole rows: at byte "
-		          "%" PRIu64 " of %" PRIu64, lane, at, n);
+		          "%" PRIu64 " of %" PRIu64,
+		          lane, at, n);
 }
 
 static void check_one_lane(struct check_pass *p, uint32_t i,
@@ -164,14 +174,15 @@ static void check_one_lane(struct check_pass *p, uint32_t i,
 	if (!t.lane_ready) {
 		check_say(p, check_lane, i,
 		          "lane %" PRIu32 " holds %" PRIu64 " bytes, but was "
-		          "never given memory", i, t.lane_bytes);
+		          "never given memory",
+		          i, t.lane_bytes);
 		return;
 	}
 	if (t.lane_bytes > p->s->geo.lane_bytes || t.lane_bytes % 8) {
 		check_say(p, check_lane, i,
 		          "lane %" PRIu32 " of %" PRIu32 " bytes is said to "
-		          "hold %" PRIu64, i, p->s->geo.lane_bytes,
-		          t.lane_bytes);
+		          "hold %" PRIu64,
+		          i, p->s->geo.lane_bytes, t.lane_bytes);
 		return;
 	}
 	n = wbci_lane_read(p->s, i, buffer, &head, &tail);

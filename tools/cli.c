@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,8 +28,8 @@ static const struct cli_tool *tool;
 static void say_bus_error(int signal)
 {
 	static const char words[] =
-	        ": segment: reading it failed: the file is shorter than its "
-	        "header says, or its file system is full\n";
+		": segment: reading it failed: the file is shorter than its "
+		"header says, or its file system is full\n";
 	ssize_t ignored;
 
 	ignored = write(STDERR_FILENO, tool->name, strlen(tool->name));
@@ -63,6 +64,7 @@ int cli_status(int error)
 	case -EACCES:
 	case -EPERM:
 	case -EROFS:
+	case -ELOOP: /* a symbolic link, which is not followed */
 	case WBC_E_OWNER:
 		return CLI_DENIED;
 	case WBC_E_FORMAT:
@@ -167,9 +169,9 @@ static void print_help(const struct cli_command *c,
                        const struct cli_option *options, size_t n)
 {
 	static const struct cli_option common[] = {
-	        {"segment", 's', CLI_TEXT, NULL, "SEGMENT",
+		{"segment", 's', CLI_TEXT, NULL, "SEGMENT",
 	         "NAME, shm:NAME or /path; else $WBC_SEGMENT"},
-	        {"help", 0, CLI_FLAG, NULL, NULL, "this text"},
+		{"help", 0, CLI_FLAG, NULL, NULL, "this text"},
 	};
 	size_t i;
 
@@ -257,7 +259,7 @@ static const struct cli_option *find_option(const struct cli_option *options,
 int cli_parse(const struct cli_command *c, const struct cli_option *options,
               size_t n, const char **segment, int *argc, char **argv)
 {
-	const struct cli_option common = {"segment", 's', CLI_TEXT,
+	const struct cli_option common = {"segment",       's',       CLI_TEXT,
 	                                  (void *)segment, "SEGMENT", ""};
 	const struct cli_option *o;
 	const char *value;
@@ -305,8 +307,8 @@ static void print_tool_help(void)
 {
 	size_t i;
 
-	printf("usage: %s COMMAND [-s SEGMENT] ARGUMENTS\n\n%s\n\n",
-	       tool->name, tool->help);
+	printf("usage: %s COMMAND [-s SEGMENT] ARGUMENTS\n\n%s\n\n", tool->name,
+	       tool->help);
 	for (i = 0; i < tool->n_commands; i++)
 		printf("  %-10s %s\n", tool->commands[i].name,
 		       tool->commands[i].help);
@@ -322,6 +324,8 @@ int cli_main(const struct cli_tool *t, int argc, char **argv)
 	struct sigaction action = {.sa_handler = say_bus_error};
 	size_t i;
 
+	/* What a character is, to --key; numbers stay as in C. */
+	setlocale(LC_CTYPE, "");
 	tool = t;
 	sigaction(SIGBUS, &action, NULL);
 	if (argc < 2) {

@@ -37,7 +37,7 @@ enum cli_kind {
 	CLI_LIST,     /* struct cli_list: may be given again */
 	CLI_COUNT,    /* uint64_t: 12, 4k, 1M; decimal multiples */
 	CLI_SIZE,     /* uint64_t: 4096, 256K, 1G; binary multiples */
-	CLI_DURATION, /* int64_t milliseconds: 500ms, 5s, 2m; plain: seconds */
+	CLI_DURATION, /* int64_t milliseconds: 0, 500ms, 5s, 2m */
 	CLI_MODE      /* uint64_t: octal permission bits */
 };
 
@@ -89,11 +89,11 @@ int cli_parse(const struct cli_command *c, const struct cli_option *options,
 
 /* Too many or too few arguments; returns CLI_USAGE. */
 int cli_usage(const struct cli_command *c, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 /* Say "TOOL: ..."; returns @status. */
 int cli_fail(int status, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 /**
  * cli_error() - say what a function of the library returned

@@ -76,6 +76,10 @@ int ctl_value(const struct ctl_row *r, const char *what, char *argument,
 int ctl_column(const struct ctl_row *r, const char *what, const char *name,
                unsigned *column);
 
+/* Each key column has exactly one value; CLI_OK, or CLI_USAGE, said so. */
+int ctl_check_key(const struct ctl_row *r, const char *what,
+                  const struct wbc_value *values, size_t n);
+
 /* Print one counter's value: alone, or as "name=value". */
 void ctl_print_int64(const char *name, int64_t value);
 void ctl_print_double(const char *name, double value);

@@ -4,9 +4,6 @@
 /* wbc-shmctl add: add to counters of one row. */
 #include "ctl.h"
 
-#include <errno.h>
-#include <stdio.h>
-
 struct add {
 	struct ctl_row row;
 	struct wbc_value key[WBC_COLUMNS_MAX];
@@ -32,8 +29,7 @@ static int parse_all(struct add *a)
 			return cli_fail(CLI_USAGE,
 			                "add: %s: more arguments than columns",
 			                a->row.name);
-		rc = ctl_value(&a->row, "add", a->row.argv[i], &column,
-		               &value);
+		rc = ctl_value(&a->row, "add", a->row.argv[i], &column, &value);
 		if (rc != CLI_OK)
 			return rc;
 		c = &a->row.table.schema.columns[column];
@@ -94,9 +90,6 @@ static int add_all(struct add *a)
 		rc = a->counter[i].delta.type == WBC_DOUBLE
 		             ? add_double(a, i, name)
 		             : add_int64(a, i, name);
-		/* The number of key values is this command's business. */
-		if (rc == -EINVAL)
-			rc = WBC_E_KEY;
 		if (rc)
 			return cli_error(rc, "add", name, NULL);
 	}
@@ -108,9 +101,9 @@ int ctl_add(const struct cli_command *c, int argc, char **argv)
 	struct add a = {.get = false};
 	const char *segment, *spec = NULL;
 	const struct cli_option options[] = {
-	        {"table", 't', CLI_TEXT, &spec, "SPEC",
+		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
-	        {"get", 'g', CLI_FLAG, &a.get, NULL,
+		{"get", 'g', CLI_FLAG, &a.get, NULL,
 	         "print the counters' new values"},
 	};
 	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
@@ -123,6 +116,8 @@ int ctl_add(const struct cli_command *c, int argc, char **argv)
 	rc = parse_all(&a);
 	if (rc == CLI_OK && a.n_counters == 0)
 		rc = cli_usage(c, "%s: no COUNTER=DELTA was given", a.row.name);
+	if (rc == CLI_OK)
+		rc = ctl_check_key(&a.row, "add", a.key, a.n_key);
 	if (rc == CLI_OK)
 		rc = add_all(&a);
 	ctl_row_close(&a.row);

@@ -73,19 +73,19 @@ int ctl_create(const struct cli_command *c, int argc, char **argv)
 	const char *segment, *group_name = NULL;
 	int64_t group = -1;
 	const struct cli_option options[] = {
-	        {"max-size", 0, CLI_SIZE, &n.max_bytes, "SIZE",
+		{"max-size", 0, CLI_SIZE, &n.max_bytes, "SIZE",
 	         "the most it may ever take: 1G (default 4G)"},
-	        {"capacity", 0, CLI_COUNT, &n.capacity, "N",
+		{"capacity", 0, CLI_COUNT, &n.capacity, "N",
 	         "keys it is laid out for: 1M (default 262144)"},
-	        {"mode", 0, CLI_MODE, &n.mode, "MODE",
+		{"mode", 0, CLI_MODE, &n.mode, "MODE",
 	         "octal permission bits (default 0600)"},
-	        {"group", 0, CLI_TEXT, &group_name, "GROUP",
+		{"group", 0, CLI_TEXT, &group_name, "GROUP",
 	         "name or number of its group"},
-	        {"procs", 0, CLI_COUNT, &n.procs, "N",
+		{"procs", 0, CLI_COUNT, &n.procs, "N",
 	         "process slots (default 128)"},
-	        {"threads", 0, CLI_COUNT, &n.threads, "N",
+		{"threads", 0, CLI_COUNT, &n.threads, "N",
 	         "thread slots (default 256)"},
-	        {"lane-size", 0, CLI_SIZE, &n.lane_bytes, "SIZE",
+		{"lane-size", 0, CLI_SIZE, &n.lane_bytes, "SIZE",
 	         "each thread's ring for inserts (default 256K)"},
 	};
 	int rc = cli_parse(c, options, sizeof(options) / sizeof(options[0]),
@@ -94,8 +94,10 @@ int ctl_create(const struct cli_command *c, int argc, char **argv)
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
 	if (argc)
-		return cli_usage(c, "%s: no argument is expected; the segment "
-		                 "is named with -s", argv[0]);
+		return cli_usage(c,
+		                 "%s: no argument is expected; the segment "
+		                 "is named with -s",
+		                 argv[0]);
 	rc = find_group(group_name, &group);
 	return rc == CLI_OK ? create(segment, &n, group) : rc;
 }

@@ -25,8 +25,7 @@ static void say_parked(struct wbc *c, const char *only)
 			const struct view_table *t = &tables.table[i];
 			int error = wbci_table_parked(&s, i, why);
 
-			if (!error ||
-			    (only && view_table(&tables, only) != t))
+			if (!error || (only && view_table(&tables, only) != t))
 				continue;
 			printf("parked: %s: %s (%s)\n", t->label,
 			       *why ? why : wbc_strerror(error),
@@ -48,7 +47,7 @@ static int flush(struct wbc *c, const char *name, int64_t timeout_ms)
 	if (rc != CLI_OK)
 		return rc;
 	rc = wbc_flush(c, table.t, (int)timeout_ms, &result);
-	printf("written: %" PRIu64 " rows, refused: %" PRIu64 " rows\n",
+	printf("rows written: %" PRIu64 ", refused: %" PRIu64 "\n",
 	       result.rows_applied, result.rows_refused);
 	if (result.tables_parked)
 		say_parked(c, name);
@@ -63,7 +62,7 @@ int ctl_flush(const struct cli_command *c, int argc, char **argv)
 {
 	int64_t timeout_ms = 5000;
 	const struct cli_option options[] = {
-	        {"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
 	         "wait at most so long: 5s (default), 200ms, 2m"},
 	};
 	const char *segment;
@@ -73,8 +72,7 @@ int ctl_flush(const struct cli_command *c, int argc, char **argv)
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
 	if (argc > 1)
-		return cli_usage(c, "%s: one table, or none for all",
-		                 argv[1]);
+		return cli_usage(c, "%s: one table, or none for all", argv[1]);
 	rc = ctl_open(segment, &handle);
 	if (rc != CLI_OK)
 		return rc;
@@ -87,7 +85,7 @@ int ctl_sync(const struct cli_command *c, int argc, char **argv)
 {
 	int64_t timeout_ms = 5000;
 	const struct cli_option options[] = {
-	        {"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
 	         "wait at most so long: 5s (default), 200ms, 2m"},
 	};
 	const char *segment;

@@ -4,8 +4,6 @@
 /* wbc-shmctl insert: append one row. */
 #include "ctl.h"
 
-#include <errno.h>
-
 struct insert {
 	struct ctl_row row;
 	struct wbc_value value[CLI_LIST_MAX + WBC_COLUMNS_MAX];
@@ -21,7 +19,8 @@ static int parse_all(struct insert *in, const struct cli_list *nulls)
 		if (i >= (int)WBC_COLUMNS_MAX)
 			return cli_fail(CLI_USAGE,
 			                "insert: %s: more arguments than "
-			                "columns", in->row.name);
+			                "columns",
+			                in->row.name);
 		rc = ctl_value(&in->row, "insert", in->row.argv[i], &column,
 		               &in->value[in->n++]);
 		if (rc != CLI_OK)
@@ -43,11 +42,11 @@ int ctl_insert(const struct cli_command *c, int argc, char **argv)
 	struct insert in = {.n = 0};
 	int64_t timeout_ms = 5000;
 	const struct cli_option options[] = {
-	        {"table", 't', CLI_TEXT, &spec, "SPEC",
+		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
-	        {"null", 0, CLI_LIST, &nulls, "COLUMN",
+		{"null", 0, CLI_LIST, &nulls, "COLUMN",
 	         "NULL; a column left out is the database's default"},
-	        {"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
 	         "wait so long for room: 5s, 200ms, 2m"},
 	};
 	int rc = cli_parse(c, options, 3, &segment, &argc, argv);
@@ -59,8 +58,9 @@ int ctl_insert(const struct cli_command *c, int argc, char **argv)
 		return rc;
 	rc = parse_all(&in, &nulls);
 	if (rc == CLI_OK && in.n == 0)
-		rc = cli_usage(c, "%s: no COLUMN=VALUE was given",
-		               in.row.name);
+		rc = cli_usage(c, "%s: no COLUMN=VALUE was given", in.row.name);
+	if (rc == CLI_OK)
+		rc = ctl_check_key(&in.row, "insert", in.value, in.n);
 	if (rc == CLI_OK) {
 		rc = wbc_insert(in.row.table.t, in.value, in.n,
 		                (int)timeout_ms);

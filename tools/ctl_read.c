@@ -4,7 +4,6 @@
 /* wbc-shmctl read: the current values of a row's counters. */
 #include "ctl.h"
 
-#include <errno.h>
 #include <string.h>
 
 struct reading {
@@ -58,9 +57,6 @@ static int read_column(struct reading *r, unsigned column, bool alone)
 	rc = c->type == WBC_DOUBLE
 	             ? wbc_read_double(t, r->key, r->n_key, column, &d)
 	             : wbc_read_int64(t, r->key, r->n_key, column, &i);
-	/* The number of key values is this command's business. */
-	if (rc == -EINVAL)
-		rc = WBC_E_KEY;
 	if (rc)
 		return cli_error(rc, "read", c->name, NULL);
 	if (c->type == WBC_DOUBLE)
@@ -75,7 +71,7 @@ int ctl_read(const struct cli_command *c, int argc, char **argv)
 	const char *segment, *spec = NULL;
 	struct reading r = {.n_key = 0};
 	const struct cli_option options[] = {
-	        {"table", 't', CLI_TEXT, &spec, "SPEC",
+		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
 	};
 	int rc = cli_parse(c, options, 1, &segment, &argc, argv);
@@ -86,6 +82,8 @@ int ctl_read(const struct cli_command *c, int argc, char **argv)
 	if (rc != CLI_OK)
 		return rc;
 	rc = parse_all(&r);
+	if (rc == CLI_OK)
+		rc = ctl_check_key(&r.row, "read", r.key, r.n_key);
 	for (size_t i = 0; rc == CLI_OK && i < r.n_columns; i++)
 		rc = read_column(&r, r.column[i], r.n_columns == 1);
 	ctl_row_close(&r.row);

@@ -64,17 +64,19 @@ static int refuse(const struct wbci_segment *s, const struct needs *n)
 {
 	if (n->alive)
 		return cli_fail(CLI_FAILED,
-		                "rm: %s: %" PRIu32 " processes are attached "
-		                "(one is pid %" PRIu32 "); end them, or "
-		                "--force makes all their calls fail",
-		                s->path, n->alive, n->pid);
+		                "rm: %s: %" PRIu32 " process%s attached (one "
+		                "has pid %" PRIu32 "); end it first, or give "
+		                "--force, and all its calls fail",
+		                s->path, n->alive,
+		                n->alive == 1 ? " is" : "es are", n->pid);
 	if (n->rows || n->bytes)
 		return cli_fail(CLI_FAILED,
-		                "rm: %s: %" PRIu64 " rows have changes and %"
-		                PRIu64 " bytes of inserts wait that are not in "
-		                "the journal; run wbc-flusher, or --force "
-		                "loses them",
-		                s->path, n->rows, n->bytes);
+		                "rm: %s: %" PRIu64 " changed row%s and %" PRIu64
+		                " bytes of inserts are not in the journal; run "
+		                "wbc-flusher first, or give --force, and they "
+		                "are lost",
+		                s->path, n->rows, n->rows == 1 ? "" : "s",
+		                n->bytes);
 	return CLI_OK;
 }
 
@@ -141,7 +143,7 @@ int ctl_rm(const struct cli_command *c, int argc, char **argv)
 {
 	bool force = false;
 	const struct cli_option options[] = {
-	        {"force", 'f', CLI_FLAG, &force, NULL,
+		{"force", 'f', CLI_FLAG, &force, NULL,
 	         "in use or not, and lose what is not in the journal"},
 	};
 	char address[CLI_ADDRESS_MAX], path[PATH_MAX], message[512] = "";
@@ -153,8 +155,10 @@ int ctl_rm(const struct cli_command *c, int argc, char **argv)
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
 	if (argc)
-		return cli_usage(c, "%s: no argument is expected; the segment "
-		                 "is named with -s", argv[0]);
+		return cli_usage(c,
+		                 "%s: no argument is expected; the segment "
+		                 "is named with -s",
+		                 argv[0]);
 	rc = cli_address(segment, address);
 	if (rc != CLI_OK)
 		return rc;

@@ -55,8 +55,7 @@ static int say_unknown(const struct view_tables *tables, const char *name)
 	                name);
 }
 
-static int find_table(struct wbc *c, const char *name,
-                      struct ctl_table *table)
+static int find_table(struct wbc *c, const char *name, struct ctl_table *table)
 {
 	const struct view_table *found;
 	struct view_tables tables = {0};
@@ -105,8 +104,8 @@ int ctl_row_open(struct ctl_row *r, const struct cli_command *command,
 	int rc;
 
 	memset(r, 0, sizeof(*r));
-	if (!spec && (argc < 1 || (strchr(argv[0], '=') &&
-	                           !strchr(argv[0], '('))))
+	if (!spec &&
+	    (argc < 1 || (strchr(argv[0], '=') && !strchr(argv[0], '('))))
 		return cli_usage(command, "no table was named");
 	rc = ctl_open(segment, &r->c);
 	if (rc != CLI_OK)
@@ -198,9 +197,9 @@ int ctl_value(const struct ctl_row *r, const char *what, char *argument,
               unsigned *column, struct wbc_value *value)
 {
 	static const char *const wanted[] = {
-	        [WBC_INT64] = "an integer of 64 bits",
-	        [WBC_DOUBLE] = "a number",
-	        [WBC_BLOB] = "bytes in hexadecimal digits",
+		[WBC_INT64] = "an integer of 64 bits",
+		[WBC_DOUBLE] = "a number",
+		[WBC_BLOB] = "bytes in hexadecimal digits",
 	};
 	char *equals = strchr(argument, '=');
 	const struct wbci_column *c;
@@ -218,6 +217,31 @@ int ctl_value(const struct ctl_row *r, const char *what, char *argument,
 		return cli_fail(CLI_USAGE, "%s: %s: '%s' is not %s (%s)", what,
 		                c->name, equals + 1, wanted[c->type],
 		                wbc_error_name(WBC_E_TYPE));
+	return CLI_OK;
+}
+
+int ctl_check_key(const struct ctl_row *r, const char *what,
+                  const struct wbc_value *values, size_t n)
+{
+	const struct wbci_schema *schema = &r->table.schema;
+
+	for (unsigned i = 0; i < schema->n_keys; i++) {
+		unsigned column = schema->key_column[i];
+		const char *name = schema->columns[column].name;
+		unsigned found = 0;
+
+		for (size_t k = 0; k < n; k++)
+			found += wbc_column(r->table.t, values[k].name) ==
+			                 (int)column &&
+			         values[k].type != WBC_NULL;
+		if (found != 1)
+			return cli_fail(CLI_USAGE,
+			                "%s: %s: key column %s has %s; give "
+			                "%s=VALUE once (%s)",
+			                what, r->name, name,
+			                found ? "two values" : "no value", name,
+			                wbc_error_name(WBC_E_KEY));
+	}
 	return CLI_OK;
 }
 

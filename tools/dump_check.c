@@ -87,7 +87,7 @@ static int begin_pass(struct check_pass *p, const struct check *c)
 		for (uint32_t i = 0; i < WBCI_BITMAP_WORDS; i++)
 			/* Relaxed: a first look, of what may change. */
 			check_bits(p->alloc, page)[i] =
-			        order_load(&c->s->metas[page].alloc[i]);
+				order_load(&c->s->metas[page].alloc[i]);
 	return view_tables(c->s, &p->tables);
 }
 
@@ -139,7 +139,7 @@ static void settle_lost(struct check *c)
 		bytes = wbci_class_bytes[wbci_page_class(word)];
 		for (uint32_t i = 0; i < WBCI_BITMAP_WORDS; i++)
 			n += (uint32_t)__builtin_popcountll(
-			        check_bits(c->lost, page)[i]);
+				check_bits(c->lost, page)[i]);
 		p->blocks[CHECK_LOST] += n;
 		p->bytes[CHECK_LOST] += (uint64_t)n * bytes;
 		p->blocks[CHECK_HELD] -= n;
@@ -202,8 +202,8 @@ static int run_passes(struct check *c)
 static int say_blocks(const struct check *c)
 {
 	static const char *const names[CHECK_USES] = {
-	        "in use", "free", "to be freed soon", "just being allocated",
-	        "lost to deaths"};
+		"in use", "free", "to be freed soon", "just being allocated",
+		"lost to deaths"};
 	uint64_t blocks = 0, bytes = 0;
 	char a[UNITS_TEXT];
 	struct grid g;
@@ -243,9 +243,10 @@ static int say_all(const struct check *c)
 		       units_say_count(a, c->pass.blocks[CHECK_LOST]),
 		       units_say_bytes(b, c->pass.bytes[CHECK_LOST]));
 	if (c->pass.dead_procs)
-		printf("note: %" PRIu64 " dead processes keep their slots until "
-		       "a flusher runs\n",
-		       c->pass.dead_procs);
+		printf("note: %" PRIu64 " dead process%s in a slot until a "
+		       "flusher runs\n",
+		       c->pass.dead_procs,
+		       c->pass.dead_procs == 1 ? " is" : "es are");
 	for (size_t i = 0; i < c->n_faults; i++)
 		printf("fault: %s\n", c->faults[i].text);
 	if (c->pass.more_faults && c->n_faults)
@@ -293,7 +294,7 @@ int dump_check(const struct cli_command *command, int argc, char **argv)
 {
 	bool json = false;
 	const struct cli_option options[] = {
-	        {"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
+		{"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
 	};
 	const char *segment;
 	struct check c = {0};

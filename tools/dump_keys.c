@@ -81,12 +81,11 @@ static bool matches(const struct keys *k, const struct wbci_schema *schema,
 	return fnmatch(k->glob, text, 0) == 0;
 }
 
-static int keep_row(struct keys *k, const struct wbci_seen *e,
-                    bool marked)
+static int keep_row(struct keys *k, const struct wbci_seen *e, bool marked)
 {
-	struct row *row = malloc(sizeof(*row) +
-	                         (size_t)e->n_cells * 3 * sizeof(uint64_t) +
-	                         e->key_len);
+	struct row *row =
+		malloc(sizeof(*row) +
+	               (size_t)e->n_cells * 3 * sizeof(uint64_t) + e->key_len);
 	struct row **rows = k->rows;
 
 	if (row && k->n == k->room) {
@@ -198,7 +197,7 @@ static void put_key(struct grid *g, const struct wbc_value *v)
 static void put_cell(struct grid *g, const struct view_cell *c)
 {
 	static const char *const states[] = {
-	        [VIEW_UNKNOWN] = "unknown", [VIEW_NOROW] = "no row"};
+		[VIEW_UNKNOWN] = "unknown", [VIEW_NOROW] = "no row"};
 	char text[UNITS_TEXT];
 
 	if (c->state >= VIEW_UNKNOWN)
@@ -216,8 +215,7 @@ static void put_cell(struct grid *g, const struct view_cell *c)
 		grid_put(g, "%+" PRId64, c->pending_i);
 }
 
-static void put_row(struct grid *g, const struct keys *k,
-                    const struct row *row)
+static void put_row(struct grid *g, const struct keys *k, const struct row *row)
 {
 	const struct wbci_schema *schema = &k->tables.table[row->table].schema;
 	struct wbc_value values[WBC_COLUMNS_MAX];
@@ -263,8 +261,7 @@ static int say_table(const struct keys *k, size_t from, size_t to)
 	grid_init(&g, align);
 	grid_put(&g, "%s", "");
 	for (unsigned i = 0; i < schema->n_keys; i++)
-		grid_put(&g, "%s",
-		         schema->columns[schema->key_column[i]].name);
+		grid_put(&g, "%s", schema->columns[schema->key_column[i]].name);
 	for (unsigned i = 0; i < schema->n_cells; i++) {
 		grid_put(&g, "%s",
 		         schema->columns[schema->cell_column[i]].name);
@@ -409,12 +406,12 @@ int dump_keys(const struct cli_command *c, int argc, char **argv)
 	struct keys k = {0};
 	bool json = false;
 	const struct cli_option options[] = {
-	        {"key", 'k', CLI_TEXT, &k.glob, "GLOB", "rows with such a key"},
-	        {"table", 't', CLI_TEXT, &table, "NAME", "rows of one table"},
-	        {"dirty", 'd', CLI_FLAG, &k.dirty, NULL,
+		{"key", 'k', CLI_TEXT, &k.glob, "GLOB", "rows with such a key"},
+		{"table", 't', CLI_TEXT, &table, "NAME", "rows of one table"},
+		{"dirty", 'd', CLI_FLAG, &k.dirty, NULL,
 	         "rows with changes that are not in the journal yet"},
-	        {"limit", 'n', CLI_COUNT, &limit, "N", "the first N only"},
-	        {"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
+		{"limit", 'n', CLI_COUNT, &limit, "N", "the first N only"},
+		{"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
 	};
 	struct wbci_segment s;
 	int rc = cli_parse(c, options, sizeof(options) / sizeof(options[0]),
@@ -423,8 +420,10 @@ int dump_keys(const struct cli_command *c, int argc, char **argv)
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
 	if (argc)
-		return cli_usage(c, "%s: no argument is expected; --key GLOB "
-		                 "chooses rows", argv[0]);
+		return cli_usage(c,
+		                 "%s: no argument is expected; --key GLOB "
+		                 "chooses rows",
+		                 argv[0]);
 	rc = cli_segment(segment, false, &s);
 	if (rc != CLI_OK)
 		return rc;

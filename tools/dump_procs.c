@@ -73,7 +73,11 @@ static void put_thread(struct grid *g, const struct procs *p, uint32_t i)
 	char text[UNITS_TEXT];
 
 	grid_put(g, "  thread %" PRIu32, i);
-	grid_put(g, "%s", t->epoch ? "in a section" : "outside sections");
+	if (p->proc[t->proc].alive)
+		grid_put(g, "%s",
+		         t->epoch ? "in a section" : "outside sections");
+	else
+		grid_put(g, "%s", t->epoch ? "died in a section" : "died");
 	grid_put(g, "%" PRIu32, t->tid);
 	grid_put(g, "%s", units_say_duration(text, t->age_ns));
 	if (t->epoch)
@@ -104,8 +108,8 @@ static void put_proc(struct grid *g, const struct procs *p, uint32_t i)
 static int say_all(const struct procs *p)
 {
 	static const char *const head[] = {
-	        "slot", "state", "pid/tid", "attached for", "name/section",
-	        "to journal", ""};
+		"slot",         "state",      "pid/tid", "attached for",
+		"name/section", "to journal", ""};
 	uint32_t shown = 0;
 	struct grid g;
 	int rc = 0;
@@ -122,8 +126,8 @@ static int say_all(const struct procs *p)
 	if (shown)
 		rc = grid_print(&g, 0);
 	grid_free(&g);
-	printf("%s%" PRIu32 " of %" PRIu32 " process slots in use, epoch %"
-	       PRIu64 "\n",
+	printf("%s%" PRIu32 " of %" PRIu32
+	       " process slots in use, epoch %" PRIu64 "\n",
 	       shown ? "\n" : "", shown, p->s->geo.n_procs, p->epoch);
 	return rc;
 }
@@ -150,8 +154,8 @@ static void json_proc(struct json *j, const struct procs *p, uint32_t i)
 
 	json_object(j, NULL);
 	json_uint(j, "slot", i);
-	json_text(j, "state", v->state <= PROC_REAPING ? states[v->state]
-	                                                : "damaged");
+	json_text(j, "state",
+	          v->state <= PROC_REAPING ? states[v->state] : "damaged");
 	json_bool(j, "alive", v->alive);
 	json_uint(j, "pid", v->pid);
 	json_text(j, "name", v->raw_name);
@@ -186,7 +190,7 @@ int dump_procs(const struct cli_command *c, int argc, char **argv)
 {
 	bool json = false;
 	const struct cli_option options[] = {
-	        {"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
+		{"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
 	};
 	const char *segment;
 	struct procs p = {0};

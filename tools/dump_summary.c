@@ -54,9 +54,8 @@ static void count_page(struct summary *sum, uint32_t page)
 	b = &sum->blocks[kind - 1][wbci_page_class(word)];
 	b->pages++;
 	for (uint32_t i = 0; i < (n + 63) / 64; i++) {
-		uint64_t valid = n - i * 64 >= 64
-		                         ? ~UINT64_C(0)
-		                         : (UINT64_C(1) << n % 64) - 1;
+		uint64_t valid = n - i * 64 >= 64 ? ~UINT64_C(0)
+		                                  : (UINT64_C(1) << n % 64) - 1;
 		uint64_t alloc = order_load(&meta->alloc[i]) & valid;
 		uint64_t limbo = 0;
 
@@ -132,7 +131,7 @@ int dump_summary(const struct cli_command *c, int argc, char **argv)
 {
 	bool json = false;
 	const struct cli_option options[] = {
-	        {"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
+		{"json", 0, CLI_FLAG, &json, NULL, "one JSON document"},
 	};
 	const char *segment;
 	struct wbci_segment s;

@@ -87,7 +87,7 @@ int grid_print(const struct grid *g, unsigned indent)
 	size_t width[GRID_COLUMNS_MAX] = {0};
 	size_t columns = strlen(g->align);
 	const char *cell = g->text;
-	size_t i, w;
+	size_t i, w, spaces = 0;
 
 	if (g->error)
 		return g->error;
@@ -103,14 +103,19 @@ int grid_print(const struct grid *g, unsigned indent)
 
 		w = count_columns(cell);
 		pad = w < width[c] ? width[c] - w : 0;
-		put_spaces(c ? 2 : indent);
-		if (g->align[c] == 'r')
-			put_spaces(pad);
-		fputs(cell, stdout);
-		if (c + 1 == columns)
+		/* Spaces wait for what stands behind them. */
+		spaces += c ? 2 : indent;
+		spaces += g->align[c] == 'r' ? pad : 0;
+		if (*cell) {
+			put_spaces(spaces);
+			spaces = 0;
+			fputs(cell, stdout);
+		}
+		spaces += g->align[c] == 'l' ? pad : 0;
+		if (c + 1 == columns) {
 			putchar('\n');
-		else if (g->align[c] == 'l')
-			put_spaces(pad);
+			spaces = 0;
+		}
 	}
 	return 0;
 }

@@ -23,7 +23,7 @@ void grid_init(struct grid *g, const char *align);
 void grid_free(struct grid *g);
 
 void grid_put(struct grid *g, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 /* Print all rows, each after @indent spaces.  Returns 0 or g->error. */
 int grid_print(const struct grid *g, unsigned indent);

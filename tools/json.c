@@ -58,8 +58,7 @@ static void begin_value(struct json *j, const char *name)
 	}
 }
 
-static void begin_level(struct json *j, const char *name, char open,
-                        char close)
+static void begin_level(struct json *j, const char *name, char open, char close)
 {
 	assert(j->depth < JSON_DEPTH_MAX);
 	begin_value(j, name);

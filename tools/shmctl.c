@@ -5,43 +5,42 @@
 #include "ctl.h"
 
 static const struct cli_command commands[] = {
-        {"create", "[OPTIONS]", "Make a segment, and print its path.", NULL,
+	{"create", "[OPTIONS]", "Make a segment, and print its path.", NULL,
          ctl_create},
-        {"rm", "[--force]", "Remove a segment that nobody needs any more.",
+	{"rm", "[--force]", "Remove a segment that nobody needs any more.",
          "Refused while processes are attached, or something is not in the "
          "journal yet.",
          ctl_rm},
-        {"add", "TABLE KEY=VALUE... COUNTER=DELTA...",
+	{"add", "TABLE KEY=VALUE... COUNTER=DELTA...",
          "Add to counters of one row.",
          "  wbc-shmctl add -s app words word=hello n=+3\n"
          "  wbc-shmctl add -s app --table 'words(word text key, n counter)' "
          "word=hello n=3\n\n"
-         "TABLE is the name of a table that somebody declared; otherwise "
-         "--table declares it.",
+         "TABLE is the name of a declared table; otherwise --table declares "
+         "one.",
          ctl_add},
-        {"insert", "TABLE COLUMN=VALUE...", "Append one row.",
+	{"insert", "TABLE COLUMN=VALUE...", "Append one row.",
          "  wbc-shmctl insert -s app log file=x bytes=12\n\n"
          "A blob is written in hexadecimal digits.",
          ctl_insert},
-        {"read", "TABLE KEY=VALUE... [COUNTER...]",
+	{"read", "TABLE KEY=VALUE... [COUNTER...]",
          "Print counters of one row: the database's value and all pending.",
          "  wbc-shmctl read -s app words word=hello n\n\n"
          "One counter is printed as its bare value, several as NAME=VALUE.",
          ctl_read},
-        {"flush", "[TABLE] [--timeout TIME]",
-         "Write a table, or all, to the database now, and say what became "
-         "of it.",
+	{"flush", "[TABLE] [--timeout TIME]",
+         "Write a table, or all, to the database now; say what became of it.",
          NULL, ctl_flush},
-        {"sync", "[--timeout TIME]",
+	{"sync", "[--timeout TIME]",
          "Wait until all that was done before is in the journal.", NULL,
          ctl_sync},
 };
 
 static const struct cli_tool tool = {
-        "wbc-shmctl",
-        "Use a wbcshm segment from a shell.",
-        commands,
-        sizeof(commands) / sizeof(commands[0]),
+	"wbc-shmctl",
+	"Use a wbcshm segment from a shell.",
+	commands,
+	sizeof(commands) / sizeof(commands[0]),
 };
 
 int main(int argc, char **argv)

@@ -5,17 +5,17 @@
 #include "dump.h"
 
 static const struct cli_command commands[] = {
-        {"summary", "[--json]", "What a segment is, has and is doing.", NULL,
+	{"summary", "[--json]", "What a segment is, has and is doing.", NULL,
          dump_summary},
-        {"keys", "[--key GLOB] [--table NAME] [--dirty] [--limit N] [--json]",
+	{"keys", "[--key GLOB] [--table NAME] [--dirty] [--limit N] [--json]",
          "The rows in a segment, with their values.",
          "GLOB is matched against the values of the key columns, in the order "
          "of the\ndeclaration and joined by commas: '*', '?' and '[a-z]' as "
          "in a shell.",
          dump_keys},
-        {"procs", "[--json]", "Who is attached, and what their threads do.",
+	{"procs", "[--json]", "Who is attached, and what their threads do.",
          NULL, dump_procs},
-        {"check", "[--json]", "Is every byte of a segment accounted for?",
+	{"check", "[--json]", "Is every byte of a segment accounted for?",
          "Exits 0 if all is well, 4 with a line for each fault if not.  While "
          "processes\nare attached only what change cannot explain is a "
          "fault.",
@@ -23,10 +23,10 @@ static const struct cli_command commands[] = {
 };
 
 static const struct cli_tool tool = {
-        "wbc-shmdump",
-        "Look into a wbcshm segment.  Never writes to it.",
-        commands,
-        sizeof(commands) / sizeof(commands[0]),
+	"wbc-shmdump",
+	"Look into a wbcshm segment.  Never writes to it.",
+	commands,
+	sizeof(commands) / sizeof(commands[0]),
 };
 
 int main(int argc, char **argv)

@@ -123,14 +123,13 @@ static void json_pages(struct json *j, const struct summary *sum)
 	json_array(j, "pages");
 	for (unsigned i = 0; i < 2 * WBCI_CLASSES; i++) {
 		const struct summary_blocks *b =
-		        &sum->blocks[i / WBCI_CLASSES][i % WBCI_CLASSES];
+			&sum->blocks[i / WBCI_CLASSES][i % WBCI_CLASSES];
 
 		if (b->pages == 0)
 			continue;
 		json_object(j, NULL);
 		json_text(j, "kind", kinds[i / WBCI_CLASSES]);
-		json_uint(j, "block_bytes",
-		          wbci_class_bytes[i % WBCI_CLASSES]);
+		json_uint(j, "block_bytes", wbci_class_bytes[i % WBCI_CLASSES]);
 		json_uint(j, "pages", b->pages);
 		json_uint(j, "used", b->used);
 		json_uint(j, "free", b->free);
@@ -156,4 +155,3 @@ void summary_json(const struct summary *sum)
 	json_pages(&j, sum);
 	json_end(&j);
 }
-

@@ -14,7 +14,7 @@
 #include "units.h"
 
 static void say_line(const char *name, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 static void say_line(const char *name, const char *format, ...)
 {
 	va_list args;
@@ -41,7 +41,8 @@ static void say_segment(const struct summary *sum)
 	         units_say_bytes(a, sum->used_bytes),
 	         units_say_bytes(b, s->geo.size_bytes),
 	         sum->low_memory ? "; more was asked for and refused" : "");
-	say_line("extents", "%" PRIu32 " of %" PRIu32
+	say_line("extents",
+	         "%" PRIu32 " of %" PRIu32
 	         " taken, each %u MiB for rows and index",
 	         sum->committed, s->geo.n_extents, WBCI_EXTENT_BYTES >> 20);
 }
@@ -50,16 +51,17 @@ static void say_flusher(const struct summary *sum)
 {
 	puts("\nFlusher");
 	if (sum->flusher)
-		say_line("state", "alive, pid %" PRIu32 ", number %" PRIu64
+		say_line("state",
+		         "alive, pid %" PRIu32 ", number %" PRIu64
 		         " since the segment was made",
 		         sum->flusher_pid, sum->generation);
 	else
 		say_line("state", "none is running%s",
 		         sum->generation ? "" : ", and none ever was");
-	say_line("journal", "%s", sum->journal[0] || sum->journal[1]
-	                                  ? "in use"
-	                                  : "none yet");
-	say_line("rounds", "%" PRIu64 " collected, %" PRIu64
+	say_line("journal", "%s",
+	         sum->journal[0] || sum->journal[1] ? "in use" : "none yet");
+	say_line("rounds",
+	         "%" PRIu64 " collected, %" PRIu64
 	         " of them in the journal, %" PRIu64 " in the database",
 	         sum->cycle - 1, sum->synced ? sum->synced - 1 : 0,
 	         sum->settled ? sum->settled - 1 : 0);
@@ -77,7 +79,8 @@ static void say_clients(const struct summary *sum)
 	                         : "");
 	say_line("threads", "%" PRIu32 " in use, %" PRIu32 " slots",
 	         sum->threads_used, s->geo.n_threads);
-	say_line("inserts", "%s wait for the journal, in %" PRIu32
+	say_line("inserts",
+	         "%s wait for the journal, in %" PRIu32
 	         " of the threads' rings of %s",
 	         units_say_bytes(a, sum->lane_bytes), sum->lanes_used,
 	         units_say_bytes(b, s->geo.lane_bytes));
@@ -128,9 +131,10 @@ static int say_tables(const struct summary *sum)
 		return 0;
 	}
 	grid_init(&g, "lrrrrrl");
-	for (const char *const *h = (const char *const[]){
-	             "name", "rows here", "to journal", "to database",
-	             "written", "refused", "state", NULL};
+	for (const char *const *h =
+	             (const char *const[]){"name", "rows here", "to journal",
+	                                   "to database", "written", "refused",
+	                                   "state", NULL};
 	     *h; h++)
 		grid_put(&g, "%s", *h);
 	for (unsigned i = 0; i < sum->tables.n; i++) {
@@ -162,14 +166,14 @@ static int say_memory(const struct summary *sum)
 
 	puts("\nMemory pages of 64 KiB");
 	grid_init(&g, "lrrrrr");
-	for (const char *const *h = (const char *const[]){
-	             "holds", "block bytes", "pages", "used", "free",
-	             "to be freed", NULL};
+	for (const char *const *h =
+	             (const char *const[]){"holds", "block bytes", "pages",
+	                                   "used", "free", "to be freed", NULL};
 	     *h; h++)
 		grid_put(&g, "%s", *h);
 	for (unsigned i = 0; i < 2 * WBCI_CLASSES; i++) {
 		const struct summary_blocks *b =
-		        &sum->blocks[i / WBCI_CLASSES][i % WBCI_CLASSES];
+			&sum->blocks[i / WBCI_CLASSES][i % WBCI_CLASSES];
 
 		if (b->pages == 0)
 			continue;
@@ -202,4 +206,3 @@ int summary_text(const struct summary *sum)
 	say_index(sum);
 	return rc ? rc : say_memory(sum);
 }
-

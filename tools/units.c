@@ -57,8 +57,8 @@ static bool parse_digits(const char *text, int base, uint64_t *value,
 	return errno == 0;
 }
 
-static bool parse_scaled(const char *text, const char *letters,
-                         uint64_t factor, uint64_t *value)
+static bool parse_scaled(const char *text, const char *letters, uint64_t factor,
+                         uint64_t *value)
 {
 	const char *rest, *letter;
 	uint64_t v, scale = 1;
@@ -90,13 +90,17 @@ bool units_duration(const char *text, int64_t *ms)
 	static const struct {
 		const char *name;
 		uint64_t ms;
-	} units[] = {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60000}};
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
 	const char *rest;
 	uint64_t v;
 	size_t i;
 
 	if (!parse_digits(text, 10, &v, &rest) || v > INT32_MAX)
 		return false;
+	if (v == 0 && !*rest) {
+		*ms = 0;
+		return true;
+	}
 	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (strcmp(rest, units[i].name) != 0)
 			continue;
@@ -133,8 +137,8 @@ const char *units_say_count(char text[UNITS_TEXT], uint64_t count)
 
 const char *units_say_bytes(char text[UNITS_TEXT], uint64_t bytes)
 {
-	static const char *const names[] = {"KiB", "MiB", "GiB", "TiB",
-	                                    "PiB", "EiB"};
+	static const char *const names[] = {"KiB", "MiB", "GiB",
+	                                    "TiB", "PiB", "EiB"};
 	double v = (double)bytes;
 	int i = -1;
 

@@ -69,8 +69,7 @@ static uint64_t age_of(uint64_t start_ns)
 	return start_ns < now ? now - start_ns : 0;
 }
 
-void view_proc(const struct wbci_segment *s, uint32_t slot,
-               struct view_proc *p)
+void view_proc(const struct wbci_segment *s, uint32_t slot, struct view_proc *p)
 {
 	struct proc_shm *shm = &s->procs[slot];
 
@@ -100,7 +99,7 @@ void view_thread(const struct wbci_segment *s, uint32_t slot,
 	t->age_ns = age_of(order_load(&shm->start_ns));
 	t->epoch = order_load(&shm->epoch);
 	t->lane_ready = order_load(&shm->lane_ready);
-	/* ORDER lane.head, acquire: the tail is never behind it. */
+	/* ORDER lane.free, acquire: the tail is never behind it. */
 	head = order_acquire(&shm->lane_head);
 	t->lane_bytes = order_load(&shm->lane_tail) - head;
 }
@@ -125,9 +124,8 @@ static enum view_state state_of(int error, bool is_null)
 	return is_null ? VIEW_NULL : VIEW_KNOWN;
 }
 
-void view_cell(const struct wbci_schema *schema,
-               const struct wbci_seen *e, unsigned cell,
-               struct view_cell *c)
+void view_cell(const struct wbci_schema *schema, const struct wbci_seen *e,
+               unsigned cell, struct view_cell *c)
 {
 	uint64_t total = e->total[cell];
 	uint64_t origin = e->origin[cell];
@@ -139,8 +137,8 @@ void view_cell(const struct wbci_schema *schema,
 	c->is_double = schema->columns[column].type == WBC_DOUBLE;
 	c->changed = total != journaled;
 	if (c->is_double) {
-		c->pending_d = wbci_double_of(total) -
-		               wbci_double_of(journaled);
+		c->pending_d =
+			wbci_double_of(total) - wbci_double_of(journaled);
 		error = wbci_cell_value_double(origin, total, &c->d);
 		c->state = state_of(error, origin == WBCI_DOUBLE_NULL);
 	} else {

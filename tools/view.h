@@ -83,9 +83,8 @@ struct view_cell {
 	int64_t i, pending_i;
 	double d, pending_d;
 };
-void view_cell(const struct wbci_schema *schema,
-               const struct wbci_seen *e, unsigned cell,
-               struct view_cell *c);
+void view_cell(const struct wbci_schema *schema, const struct wbci_seen *e,
+               unsigned cell, struct view_cell *c);
 
 /* Is anything of the entry not in the journal yet? */
 bool view_changed(const struct wbci_seen *e);

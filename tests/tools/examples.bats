@@ -120,9 +120,11 @@ make_text()
 	done
 	mkdir "$tmp/nothing"
 	run "$wordcount" "$tmp/nothing"
+	echo "$output"
 	[ "$status" -eq 1 ]
 	[[ $output == *'too few'* ]]
 	PATH=/usr/bin:/bin run "$wordcount" --seconds 2
+	echo "$output"
 	[ "$status" -eq 1 ]
 	[[ $output == *'wbc-flusher is not in PATH'* ]]
 }

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * What goes to the sink, and when.
+ *
+ * A table has one work on its way at most: a look at the ledger before
+ * anything is planned in this life, then its outstanding pieces one after the
+ * other, then a new plan if a flush is due.  A table that cannot be applied
+ * is parked and tried again every few seconds, or when a flush is asked for;
+ * with the database away all wait, with growing pauses, likewise.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "../api/wbc_error.h"
+#include "../shm/wake.h"
+#include "log.h"
+#include "points.h"
+#include "state.h"
+
+#define MERGE_AT 16u
+
+static int read_piece(void *arg, const char *table, uint64_t number,
+                      uint32_t chunk, const void *blob, size_t bytes)
+{
+	struct wbci_rowset *rs = arg;
+	struct wbci_blob b;
+	int error;
+
+	(void)table;
+	(void)number;
+	(void)chunk;
+	if (!rs->spec) {
+		error = wbci_blob_open(&b, blob, bytes);
+		if (!error)
+			error = wbci_rowset_init(rs, b.spec, b.spec_bytes,
+			                         true);
+		if (error)
+			return error;
+	}
+	return wbci_rowset_read(rs, blob, bytes);
+}
+
+/* A work about a table, with the piece that is to be applied, if any. */
+static int make_work(struct wbci_flusher *f, struct wbci_queue *q,
+                     uint64_t piece, struct wbci_work **work)
+{
+	struct wbci_work *w = wbci_work_new();
+	int error = 0;
+
+	if (!w)
+		return -ENOMEM;
+	memcpy(w->table, q->name, sizeof(w->table));
+	memcpy(w->journal, f->journal_text, sizeof(w->journal));
+	w->done = q->record.done;
+	w->piece = piece;
+	w->exposed = q->exposed > q->record.done;
+	w->on_missing = q->configured.schema.on_missing;
+	if (piece)
+		error = wbci_journal_each_blob(f->journal, BLOB_PIECE, q->name,
+		                               piece, read_piece, &w->rows);
+	if (!error && piece &&
+	    (!w->rows.spec || w->rows.spec_hash != q->configured.spec_hash))
+		error = WBC_E_CORRUPT;
+	if (error) {
+		wbci_work_free(&w);
+		return error;
+	}
+	*work = w;
+	return 0;
+}
+
+static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
+                      uint64_t piece)
+{
+	struct wbci_work *work;
+	int error = make_work(f, q, piece, &work);
+
+	if (!error)
+		error = wbci_apply_send(f->apply, work, q);
+	if (error) {
+		wbci_log("dispatch-failed",
+		         LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_TEXT("reason", wbc_strerror(error)));
+		q->retry_ns = wbci_now_ns() + WBCI_RETRY_NS;
+		return;
+	}
+	if (piece > q->exposed)
+		q->exposed = piece;
+	q->in_flight = true;
+	q->asked_synced = f->synced;
+	wbci_point(POINT_PIECE_SENT);
+}
+
+/* The journal has changes of a table that was declared otherwise then. */
+static int see_journaled(struct wbci_queue *q)
+{
+	struct wbci_message m = {q->reason, sizeof(q->reason)};
+	uint64_t spec = wbci_queue_outstanding(q) ? q->planned_spec
+	                : q->n_batches            ? q->batches[0].spec_hash
+	                                          : q->configured.spec_hash;
+
+	if (spec == q->configured.spec_hash)
+		return 0;
+	return wbci_say(&m, WBC_E_SCHEMA,
+	                "table %s: the journal holds changes from when it was "
+	                "declared otherwise; --check-journal shows how; apply "
+	                "them first with that --table",
+	                wbci_queue_label(q));
+}
+
+/* Nothing of this table can be applied, for reasons of declaration. */
+static bool is_mismatched(struct wbci_queue *q)
+{
+	int error = wbci_queue_mismatch(q);
+
+	if (!error)
+		error = see_journaled(q);
+	if (error && error != q->parked)
+		wbci_log("parked", LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_TEXT("reason", q->reason));
+	if (error) {
+		q->parked = error;
+	} else if (q->parked == WBC_E_TABLE || q->parked == WBC_E_SCHEMA) {
+		q->parked = 0;
+		q->reason[0] = '\0';
+	}
+	return error != 0;
+}
+
+/* Is a flush due of what is in batches? */
+static bool is_due(const struct wbci_queue *q)
+{
+	return q->n_batches && q->flush_to > q->record.plan_round + 1;
+}
+
+static void dispatch_queue(struct wbci_flusher *f, struct wbci_queue *q,
+                           int64_t now)
+{
+	bool waits = now < q->retry_ns || (f->away && now < f->away_until_ns);
+
+	if (is_mismatched(q) || waits)
+		goto merge;
+	if (!q->reconciled) {
+		send_work(f, q,
+		          wbci_queue_outstanding(q) ? q->record.done + 1 : 0);
+		goto merge;
+	}
+	if (!wbci_queue_outstanding(q) && is_due(q) && wbci_plan(f, q))
+		return;
+	if (wbci_queue_outstanding(q))
+		send_work(f, q, q->record.done + 1);
+merge:
+	if (q->n_batches >= MERGE_AT)
+		wbci_merge(f, q);
+}
+
+void wbci_dispatch(struct wbci_flusher *f)
+{
+	int64_t now = wbci_now_ns();
+
+	if (f->away && now >= f->away_until_ns)
+		wbci_apply_try_again(f->apply);
+	for (unsigned i = 0; i < f->queues.n; i++) {
+		struct wbci_queue *q = f->queues.queue[i];
+
+		if (f->reload || wbci_journal_in_doubt(f->journal))
+			return;
+		if (!q->in_flight)
+			dispatch_queue(f, q, now);
+		else if (q->n_batches >= MERGE_AT)
+			wbci_merge(f, q);
+	}
+}
+
+bool wbci_dispatch_busy(const struct wbci_flusher *f)
+{
+	for (unsigned i = 0; i < f->queues.n; i++)
+		if (f->queues.queue[i]->in_flight)
+			return true;
+	return false;
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Answers of the sink, and what clients are told.
+ *
+ * A piece is applied: first its rows' origins are stored in the segment, then
+ * the piece is trimmed from the journal, then the segment's counts and
+ * `settled` follow.  Killed in between, the piece is sent again, found
+ * applied, and its values are read anew: so origins are stored whoever dies,
+ * and no reader goes on seeing what the database has refused.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "../api/wbc_error.h"
+#include "../shm/cell.h"
+#include "../shm/epoch.h"
+#include "../shm/key.h"
+#include "../shm/record.h"
+#include "../shm/table.h"
+#include "../shm/wake.h"
+#include "log.h"
+#include "points.h"
+#include "state.h"
+
+#define AWAY_FIRST_NS (INT64_C(100) * 1000000)
+#define AWAY_MOST_NS (INT64_C(2000) * 1000000)
+
+/*
+ * The database's value v includes all pieces up to this one.  Of what was
+ * journaled, `left` is not in it; total - journaled is not journaled.  So the
+ * value is v + left + total - journaled, and origin is that without total.
+ */
+static uint64_t int64_origin(const struct wbci_answer *a, uint64_t left,
+                             uint64_t journaled)
+{
+	uint64_t origin = a->bits + left - journaled;
+
+	if (a->state == VALUE_NOROW)
+		return WBCI_INT64_NOROW;
+	if (a->state != VALUE_NUMBER || origin == WBCI_INT64_NOROW ||
+	    origin == WBCI_INT64_NULL)
+		return WBCI_INT64_UNKNOWN;
+	return origin;
+}
+
+static uint64_t double_origin(const struct wbci_answer *a, uint64_t left,
+                              uint64_t journaled)
+{
+	double origin = wbci_double_of(a->bits) + wbci_double_of(left) -
+	                wbci_double_of(journaled);
+
+	if (a->state == VALUE_NOROW)
+		return WBCI_DOUBLE_NOROW;
+	if (a->state != VALUE_NUMBER || !isfinite(origin))
+		return WBCI_DOUBLE_UNKNOWN;
+	return wbci_bits_of(origin);
+}
+
+/* How many cells of an entry are inside its page, whatever it says. */
+static unsigned cells_of(const struct wbci_segment *s, struct entry_shm *e,
+                         uint64_t offset, const struct wbci_rowset *rs)
+{
+	unsigned n = *(volatile uint8_t *)&e->n_cells;
+
+	if (n > rs->schema.n_cells ||
+	    !wbci_in_page(s, offset, wbci_entry_bytes(n, 0)))
+		return 0;
+	return n;
+}
+
+static void store_row(struct wbci_flusher *f, struct wbci_thread *t,
+                      const struct wbci_work *w, uint64_t row,
+                      const uint64_t *left, unsigned table)
+{
+	const struct wbci_segment *s = &f->client->segment;
+	const struct wbci_rowset *rs = &w->rows;
+	const struct wbci_answer *a = w->answers + row * rs->schema.n_cells;
+	struct entry_shm *e;
+	struct wbci_key k;
+	uint64_t offset;
+	unsigned n;
+
+	wbci_key_init(s, &k, SPACE_ROW, (uint8_t)table,
+	              wbci_row_key(rs, rs->rows[row]),
+	              (uint16_t)rs->rows[row]->key_len);
+	if (wbci_entry_find(t, &k, &e, &offset))
+		return;
+	n = cells_of(s, e, offset, rs);
+	for (unsigned i = 0; i < n; i++) {
+		/* Relaxed: only this thread writes it. */
+		uint64_t journaled = order_load(wbci_entry_journaled(e, i));
+		bool is_double = rs->doubles >> i & 1;
+
+		/* ORDER cell.origin, release: a reader who sees it has the
+		 * database's answer. */
+		order_release(
+			wbci_entry_origin(e, i),
+			is_double ? double_origin(&a[i], left[i], journaled)
+				  : int64_origin(&a[i], left[i], journaled));
+	}
+	wbci_exit(t);
+}
+
+/* A row that was inserted is not missing any more; what it has is seen when
+ * the next change of it is applied. */
+static void forget_norow(struct wbci_flusher *f, struct wbci_thread *t,
+                         const struct wbci_rowset *rs, const struct wbci_key *k)
+{
+	struct entry_shm *e;
+	uint64_t offset;
+	unsigned n;
+
+	if (wbci_entry_find(t, k, &e, &offset))
+		return;
+	n = cells_of(&f->client->segment, e, offset, rs);
+	for (unsigned i = 0; i < n; i++) {
+		bool is_double = rs->doubles >> i & 1;
+		order_u64 *origin = wbci_entry_origin(e, i);
+
+		if (order_load(origin) ==
+		    (is_double ? WBCI_DOUBLE_NOROW : WBCI_INT64_NOROW))
+			order_release(origin, is_double ? WBCI_DOUBLE_UNKNOWN
+			                                : WBCI_INT64_UNKNOWN);
+	}
+	wbci_exit(t);
+}
+
+static void note_insert(struct wbci_flusher *f, struct wbci_thread *t,
+                        const struct wbci_rowset *rs,
+                        const unsigned char *record, uint32_t bytes,
+                        unsigned table)
+{
+	struct wbc_value values[WBC_COLUMNS_MAX], keys[WBC_COLUMNS_MAX];
+	uint8_t columns[WBC_COLUMNS_MAX];
+	unsigned char key[WBC_KEY_MAX];
+	struct wbci_key k;
+	size_t n_keys = 0;
+	int n, len;
+
+	n = wbci_record_parse(&rs->schema, record, bytes, values, columns);
+	for (int i = 0; i < n; i++)
+		if (rs->schema.columns[columns[i]].role == ROLE_KEY)
+			keys[n_keys++] = values[i];
+	len = wbci_key_encode(&rs->schema, keys, n_keys, key);
+	if (len <= 0)
+		return;
+	wbci_key_init(&f->client->segment, &k, SPACE_ROW, (uint8_t)table, key,
+	              (uint16_t)len);
+	forget_norow(f, t, rs, &k);
+}
+
+static void note_inserts(struct wbci_flusher *f, struct wbci_thread *t,
+                         const struct wbci_rowset *rs, unsigned table)
+{
+	struct record_shm record;
+
+	if (!rs->schema.n_cells || !rs->schema.n_keys)
+		return;
+	for (uint64_t at = 0; at < rs->inserts_bytes; at += record.bytes) {
+		memcpy(&record, rs->inserts + at, sizeof(record));
+		note_insert(f, t, rs, rs->inserts + at, record.bytes, table);
+	}
+}
+
+static void store_origins(struct wbci_flusher *f, struct wbci_queue *q,
+                          const struct wbci_work *w)
+{
+	const struct wbci_rowset *rs = &w->rows;
+	uint64_t id = wbci_queue_rows_id(q, rs->spec_hash);
+	uint64_t left[WBC_COUNTERS_MAX];
+	bool stored =
+		q->segment_table >= 0 && q->declared.spec_hash == rs->spec_hash;
+	struct wbci_thread *t = NULL;
+
+	if (stored && wbci_thread(f->client, &t))
+		stored = false;
+	if (stored)
+		note_inserts(f, t, rs, (unsigned)q->segment_table);
+	for (uint64_t i = 0; i < rs->n_rows; i++) {
+		if (i == rs->n_rows / 2)
+			wbci_point(POINT_ORIGINS_HALF);
+		wbci_unapplied_apply(f->unapplied, id, rs, rs->rows[i], left);
+		if (stored)
+			store_row(f, t, w, i, left, (unsigned)q->segment_table);
+	}
+	wbci_unapplied_sweep(f->unapplied);
+	wbci_point(POINT_ORIGINS_STORED);
+}
+
+struct trimming {
+	struct wbci_queue *q;
+	struct wbci_journal_table record;
+};
+
+static int fill_trim(struct wbci_journal *j, void *arg)
+{
+	struct trimming *t = arg;
+	int error =
+		wbci_journal_delete(j, BLOB_PIECE, t->q->name, t->record.done);
+
+	if (!error)
+		error = wbci_journal_put_table(j, t->q->name, &t->record);
+	wbci_point(POINT_TRIM_BEFORE_COMMIT);
+	return error;
+}
+
+/* The commit that the answer speaks of is durable: the piece may go. */
+static int trim(struct wbci_flusher *f, struct wbci_queue *q,
+                const struct wbci_work *w)
+{
+	uint64_t rows = w->rows.n_rows + w->rows.n_inserts;
+	struct trimming t = {q, q->record};
+	char text[192] = "";
+	struct wbci_message m = {text, sizeof(text)};
+	int error;
+
+	t.record.done = w->piece;
+	t.record.refused += w->refused;
+	t.record.applied += rows - w->refused;
+	error = wbci_journal_update(f->journal, fill_trim, &t, &m);
+	if (error) {
+		wbci_log("trim-failed", LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_TEXT("reason", text));
+		f->reload = true;
+		return error;
+	}
+	wbci_point(POINT_TRIM_AFTER_COMMIT);
+	q->record = t.record;
+	q->planned_rows -= rows < q->planned_rows ? rows : q->planned_rows;
+	return 0;
+}
+
+static void log_applied(const struct wbci_queue *q, const struct wbci_work *w)
+{
+	if (w->outcome == OUTCOME_ALREADY) {
+		wbci_log("already-applied",
+		         LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_NUMBER("piece", w->piece));
+		return;
+	}
+	wbci_log("applied", LOG_TEXT("table", wbci_queue_label(q)),
+	         LOG_NUMBER("piece", w->piece), LOG_NUMBER("rows", w->applied),
+	         LOG_NUMBER("inserts", w->inserted),
+	         LOG_NUMBER("refused", w->refused),
+	         LOG_NUMBER("ignored", w->ignored),
+	         LOG_NUMBER("statements", w->statements),
+	         LOG_NUMBER("ms", w->took_ns / 1000000));
+}
+
+static void unpark(struct wbci_queue *q)
+{
+	if (q->parked)
+		wbci_log("resumed", LOG_TEXT("table", wbci_queue_label(q)));
+	q->parked = 0;
+	q->reason[0] = '\0';
+	q->retry_ns = 0;
+}
+
+static void take_piece(struct wbci_flusher *f, struct wbci_queue *q,
+                       const struct wbci_work *w)
+{
+	/* A journal that was read again meanwhile may have moved on. */
+	if (f->reload || w->piece != q->record.done + 1 ||
+	    !wbci_queue_outstanding(q))
+		return;
+	store_origins(f, q, w);
+	if (trim(f, q, w))
+		return;
+	log_applied(q, w);
+	f->totals.rows += w->applied;
+	f->totals.inserts += w->inserted;
+	f->totals.refused += w->refused;
+	f->totals.statements += w->statements;
+	if (w->refused) {
+		memcpy(q->reason, w->reason, sizeof(q->reason));
+		wbci_log("refused", LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_NUMBER("piece", w->piece),
+		         LOG_NUMBER("rows", w->refused),
+		         LOG_TEXT("last", w->reason));
+	}
+}
+
+static void is_back(struct wbci_flusher *f)
+{
+	if (!f->away)
+		return;
+	f->away = false;
+	f->away_delay_ns = 0;
+	for (unsigned i = 0; i < f->queues.n; i++)
+		if (!f->queues.queue[i]->parked)
+			f->queues.queue[i]->reason[0] = '\0';
+	wbci_log("database-back", LOG_NUMBER("tables", f->queues.n));
+}
+
+static void is_away(struct wbci_flusher *f, struct wbci_queue *q,
+                    const struct wbci_work *w)
+{
+	int64_t now = wbci_now_ns();
+
+	if (!f->away || strcmp(q->reason, w->reason) != 0)
+		wbci_log("database-away",
+		         LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_TEXT("reason", w->reason));
+	memcpy(q->reason, w->reason, sizeof(q->reason));
+	if (f->away && now < f->away_until_ns)
+		return; /* the same failure, of another table */
+	f->away = true;
+	f->away_delay_ns =
+		f->away_delay_ns ? f->away_delay_ns * 2 : AWAY_FIRST_NS;
+	if (f->away_delay_ns > AWAY_MOST_NS)
+		f->away_delay_ns = AWAY_MOST_NS;
+	f->away_until_ns = now + f->away_delay_ns;
+}
+
+static void park(struct wbci_queue *q, const struct wbci_work *w)
+{
+	if (q->parked != WBC_E_PARKED || strcmp(q->reason, w->reason) != 0)
+		wbci_log("parked", LOG_TEXT("table", wbci_queue_label(q)),
+		         LOG_TEXT("reason", w->reason));
+	q->parked = WBC_E_PARKED;
+	memcpy(q->reason, w->reason, sizeof(q->reason));
+	/* At once if a flush was asked for that this attempt is too old for. */
+	q->retry_ns = q->flush_to > q->asked_synced
+	                      ? 0
+	                      : wbci_now_ns() + WBCI_RETRY_NS;
+	/* A flush that was asked for before this attempt has its answer. */
+	if (q->settled < q->asked_synced)
+		q->settled = q->asked_synced;
+}
+
+static void take_answer(struct wbci_flusher *f, struct wbci_queue *q,
+                        const struct wbci_work *w)
+{
+	q->in_flight = false;
+	switch (w->outcome) {
+	case OUTCOME_DONE:
+	case OUTCOME_ALREADY:
+		is_back(f);
+		unpark(q);
+		q->reconciled = true;
+		if (w->piece)
+			take_piece(f, q, w);
+		break;
+	case OUTCOME_AWAY:
+		is_away(f, q, w);
+		break;
+	case OUTCOME_PARKED:
+		is_back(f);
+		park(q, w);
+		break;
+	}
+}
+
+void wbci_settle(struct wbci_flusher *f)
+{
+	struct wbci_work *work;
+	void *q;
+
+	while ((work = wbci_apply_take(f->apply, &q))) {
+		wbci_point(POINT_ANSWER_TAKEN);
+		take_answer(f, q, work);
+		wbci_work_free(&work);
+	}
+}
+
+static void publish_words(const struct wbci_segment *s, struct wbci_queue *q)
+{
+	if (q->published_parked == q->parked &&
+	    !strcmp(q->published, q->reason))
+		return;
+	wbci_table_park(s, (unsigned)q->segment_table, q->parked, q->reason);
+	q->published_parked = q->parked;
+	memcpy(q->published, q->reason, sizeof(q->published));
+}
+
+/* How far a table is settled; it never goes back. */
+static uint64_t settled_to(const struct wbci_flusher *f, struct wbci_queue *q)
+{
+	uint64_t settled = q->settled;
+
+	if (!wbci_queue_pending(q) || q->parked == WBC_E_TABLE ||
+	    q->parked == WBC_E_SCHEMA)
+		settled = f->synced;
+	else if (!wbci_queue_outstanding(q) &&
+	         q->record.plan_round + 1 > settled)
+		settled = q->record.plan_round + 1;
+	if (settled > q->settled)
+		q->settled = settled;
+	return q->settled;
+}
+
+static void publish_queue(const struct wbci_flusher *f, struct wbci_queue *q,
+                          uint64_t settled)
+{
+	const struct wbci_segment *s = &f->client->segment;
+	struct table_shm *shm = &s->tables[q->segment_table];
+
+	publish_words(s, q);
+	order_store(&shm->rows_applied, q->record.applied);
+	order_store(&shm->rows_refused, q->record.refused);
+	order_store(&shm->rows_pending, wbci_queue_rows(q));
+	/* ORDER round.settled, release: what became of them is said. */
+	if (settled > order_load(&shm->settled))
+		order_release(&shm->settled, settled);
+}
+
+void wbci_publish(struct wbci_flusher *f)
+{
+	const struct wbci_segment *s = &f->client->segment;
+	uint64_t least = f->synced;
+
+	for (unsigned i = 0; i < f->queues.n; i++) {
+		struct wbci_queue *q = f->queues.queue[i];
+		uint64_t settled = settled_to(f, q);
+
+		if (q->segment_table < 0)
+			continue;
+		publish_queue(f, q, settled);
+		if (settled < least)
+			least = settled;
+	}
+	if (least > order_load(&s->control->settled))
+		/* ORDER round.settled, release. */
+		order_release(&s->control->settled, least);
+	wbci_event(s);
+	wbci_point(POINT_SETTLED_PUBLISHED);
+}
