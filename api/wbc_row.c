@@ -140,7 +140,7 @@ int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
 	head = SPACE_ROW | t->number << 8 | len << 16;
 	wbci_enter_hot(s->control, epoch);
 	e = wbci_index_hot(s, bytes, head,
-	                   wbci_hash(bytes, (uint16_t)len, t->seed));
+	                   wbci_key_hash(bytes, (uint16_t)len, t->seed));
 	/* ORDER entry.state, acquire: LIVE, so its removal waits for us. */
 	if (__builtin_expect(!e || (order_acquire(&e->word) & 15) !=
 	                                   ENTRY_LIVE,

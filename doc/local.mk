@@ -4,6 +4,7 @@
 # Man pages, installed by their section's number.  tests/abi/man.sh has
 # mandoc read each.
 dist_man_MANS += \
+	doc/wbc-flusher.8 \
 	doc/wbc-shmctl.1 \
 	doc/wbc-shmdump.1
 

@@ -121,10 +121,11 @@ static int write_row(struct writer *w, const struct wbci_row *row)
 	if (error)
 		return error;
 	to = w->bytes + w->used;
+	/* The padding first: with an empty key the last 8 bytes are a delta. */
 	memset(to, 0, 8);
+	memset(to + bytes - 8, 0, 8);
 	memcpy(to, &row->key_len, sizeof(row->key_len));
 	memcpy(to + 8, row->delta, cells);
-	memset(to + bytes - 8, 0, 8);
 	memcpy(to + 8 + cells, wbci_row_key(w->rs, row), row->key_len);
 	w->used += bytes;
 	w->header.rows_bytes += bytes;
@@ -217,7 +218,7 @@ static int read_rows(struct wbci_rowset *rs, const struct wbci_blob *b)
 			return WBC_E_CORRUPT;
 		memcpy(&key_len, p, sizeof(key_len));
 		left -= 8 + cells;
-		if (!key_len || key_len > WBC_KEY_MAX || pad8(key_len) > left)
+		if (key_len > WBC_KEY_MAX || pad8(key_len) > left)
 			return WBC_E_CORRUPT;
 		memcpy(delta, p + 8, cells);
 		if (wbci_rowset_add(rs, p + 8 + cells, key_len, delta))

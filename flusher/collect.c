@@ -119,7 +119,7 @@ static int take_row(struct wbci_flusher *f, struct wbci_queue *q,
 
 	if (!rs)
 		return -ENOMEM;
-	if (seen->n_cells > rs->schema.n_cells || !seen->key_len ||
+	if (seen->n_cells > rs->schema.n_cells ||
 	    wbci_key_decode(&rs->schema, seen->key, seen->key_len, values,
 	                    text) ||
 	    read_deltas(rs, seen, delta) < 0) {

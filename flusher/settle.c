@@ -146,7 +146,7 @@ static void note_insert(struct wbci_flusher *f, struct wbci_thread *t,
 		if (rs->schema.columns[columns[i]].role == ROLE_KEY)
 			keys[n_keys++] = values[i];
 	len = wbci_key_encode(&rs->schema, keys, n_keys, key);
-	if (len <= 0)
+	if (len < 0)
 		return;
 	wbci_key_init(&f->client->segment, &k, SPACE_ROW, (uint8_t)table, key,
 	              (uint16_t)len);

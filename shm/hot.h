@@ -16,7 +16,7 @@
 
 /* What a key's hash is seeded with; round 0 is the hash itself, the others
  * are more digits of the same key. */
-static inline uint64_t wbci_hash_seed(const struct wbci_segment *s,
+static inline uint64_t wbci_key_seed(const struct wbci_segment *s,
                                       uint8_t space, uint8_t table,
                                       uint64_t round)
 {
@@ -25,7 +25,7 @@ static inline uint64_t wbci_hash_seed(const struct wbci_segment *s,
 	return s->geo.hash_seed + which * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static inline uint64_t wbci_hash(const unsigned char *bytes, uint16_t len,
+static inline uint64_t wbci_key_hash(const unsigned char *bytes, uint16_t len,
                                  uint64_t seed)
 {
 	return XXH3_64bits_withSeed(bytes, len, seed);

@@ -17,7 +17,7 @@ void wbci_key_init(const struct wbci_segment *s, struct wbci_key *k,
 {
 	k->head = (uint32_t)space | (uint32_t)table << 8 | (uint32_t)len << 16;
 	k->bytes = bytes;
-	k->hash = wbci_hash(bytes, len, wbci_hash_seed(s, space, table, 0));
+	k->hash = wbci_key_hash(bytes, len, wbci_key_seed(s, space, table, 0));
 }
 
 static uint64_t entry_ref(uint64_t offset, uint64_t hash)
@@ -52,8 +52,8 @@ static unsigned digit(const struct path *p, unsigned depth)
 		return (unsigned)(h >> (bits + WBCI_NODE_BITS * depth)) &
 		       (WBCI_NODE_WORDS - 1);
 	depth -= first;
-	h = wbci_hash(p->bytes, (uint16_t)(p->head >> 16),
-	              wbci_hash_seed(p->s, (uint8_t)p->head,
+	h = wbci_key_hash(p->bytes, (uint16_t)(p->head >> 16),
+	              wbci_key_seed(p->s, (uint8_t)p->head,
 	                             (uint8_t)(p->head >> 8),
 	                             1 + depth / 16));
 	return (unsigned)(h >> WBCI_NODE_BITS * (depth % 16)) &

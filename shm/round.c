@@ -96,21 +96,13 @@ static uint32_t committed_pages(const struct wbci_rounds *r)
 	return wbci_committed(&r->client->segment) * WBCI_PAGES_PER_EXTENT;
 }
 
-/* Begin an empty set of what to visit. */
-static int reset_visit(struct wbci_rounds *r)
+/* A place for every page that there is by now. */
+static int add_places(struct wbci_rounds *r)
 {
 	/* A summary word is taken whole: pages up to a multiple of 64. */
 	uint32_t n = (committed_pages(r) + 63) / 64 * 64;
 	uint32_t *place;
 
-	if (!r->visit) {
-		r->visit = calloc(1, sizeof(*r->visit));
-		if (!r->visit)
-			return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < r->visit->n; i++)
-		r->place[r->visit->pages[i].page] = 0;
-	r->visit->n = 0;
 	if (n <= r->n_place)
 		return 0;
 	place = realloc(r->place, n * sizeof(*place));
@@ -120,6 +112,20 @@ static int reset_visit(struct wbci_rounds *r)
 	r->place = place;
 	r->n_place = n;
 	return 0;
+}
+
+/* Begin an empty set of what to visit. */
+static int reset_visit(struct wbci_rounds *r)
+{
+	if (!r->visit) {
+		r->visit = calloc(1, sizeof(*r->visit));
+		if (!r->visit)
+			return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < r->visit->n; i++)
+		r->place[r->visit->pages[i].page] = 0;
+	r->visit->n = 0;
+	return add_places(r);
 }
 
 static bool in_summary(const struct wbci_rounds *r, uint32_t word)
@@ -261,8 +267,13 @@ static void keep(struct wbci_rounds *r, struct wbci_taken *set)
 
 static int collect_places(struct wbci_rounds *r, struct wbci_taken *taken)
 {
-	int error = visit_set(r, taken);
+	/* The segment may have grown since the places were counted, and what
+	 * is in the new extent belongs to this round if it was complete
+	 * before the bump: peek() finds it. */
+	int error = add_places(r);
 
+	if (!error)
+		error = visit_set(r, taken);
 	if (!error)
 		error = peek(r);
 	if (!error)

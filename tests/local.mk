@@ -15,7 +15,9 @@ C_TESTS = \
 	tests/unit/schema
 
 FLUSHER_TESTS = \
+	tests/crash/damaged \
 	tests/crash/database \
+	tests/crash/denied \
 	tests/crash/locked \
 	tests/crash/options \
 	tests/crash/points \
@@ -66,7 +68,9 @@ tests_crash_librig_la_SOURCES = \
 	tests/crash/rig.c tests/crash/rig.h \
 	tests/crash/sql.c
 tests_crash_librig_la_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_crash_damaged_LDADD = $(CRASH_LIBS)
 tests_crash_database_LDADD = $(CRASH_LIBS)
+tests_crash_denied_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)

@@ -61,8 +61,8 @@ static void say_flusher(const struct summary *sum)
 	say_line("journal", "%s",
 	         sum->journal[0] || sum->journal[1] ? "in use" : "none yet");
 	say_line("rounds",
-	         "%" PRIu64 " collected, %" PRIu64
-	         " of them in the journal, %" PRIu64 " in the database",
+	         "%" PRIu64 " collected, %" PRIu64 " journaled, %" PRIu64
+	         " settled (written, refused or parked)",
 	         sum->cycle - 1, sum->synced ? sum->synced - 1 : 0,
 	         sum->settled ? sum->settled - 1 : 0);
 }
@@ -73,8 +73,9 @@ static void say_clients(const struct summary *sum)
 	char a[UNITS_TEXT], b[UNITS_TEXT];
 
 	puts("\nClients");
-	say_line("processes", "%" PRIu32 " attached, %" PRIu32 " slots%s",
-	         sum->procs_used - sum->procs_dead, s->geo.n_procs,
+	say_line("processes", "%" PRIu32 " attached%s, %" PRIu32 " slots%s",
+	         sum->procs_used - sum->procs_dead,
+	         sum->flusher ? " with the flusher" : "", s->geo.n_procs,
 	         sum->procs_dead ? "; some died and the flusher will tidy up"
 	                         : "");
 	say_line("threads", "%" PRIu32 " in use, %" PRIu32 " slots",

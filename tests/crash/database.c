@@ -250,6 +250,35 @@ static void missing_column(void)
 	end(&s);
 }
 
+/* Whose name would be taken for a text, by a database that is asked politely:
+ * a row whose key is that very name is the test. */
+static void missing_key_column(void)
+{
+	const struct wbc_value key = wbc_text(NULL, "name", 4);
+	struct wbc_flush_result result;
+	struct state s;
+
+	begin(&s);
+	if (wbc_add_int64(s.t, &key, 1, 1, 1))
+		tap_bail("adding fails");
+	s.added = 1;
+	rig_sql(&s.rig, "CREATE TABLE counts(title TEXT PRIMARY KEY, n INTEGER,"
+	                " m INTEGER); INSERT INTO counts VALUES('a', 0, 0),"
+	                " ('b', 0, 0);"
+	                "CREATE TABLE other(name TEXT PRIMARY KEY, n INTEGER)");
+	s.rig.tables[0] = "counts(name text key, n counter, m counter)";
+	rig_start(&s.rig);
+	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result),
+	           WBC_E_PARKED, "with a key column missing a flush says so");
+	tap_ok(strstr(result.message, "name"), "in words: %s", result.message);
+	tap_is_int(rig_sql_int(&s.rig, "SELECT total(n) FROM counts"), 0,
+	           "P7: no row is changed for a key that is a column's name");
+	rig_sql(&s.rig, "ALTER TABLE counts RENAME COLUMN title TO name;"
+	                "INSERT INTO counts VALUES('name', 0, 0)");
+	resumes(&s, "the column named right");
+	end(&s);
+}
+
 static void not_told_of(void)
 {
 	struct wbc_flush_result result;
@@ -351,6 +380,7 @@ int main(void)
 	replaced();
 	missing_table();
 	missing_column();
+	missing_key_column();
 	not_told_of();
 	declared_differently();
 	declared_differently_before();

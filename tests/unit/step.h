@@ -49,6 +49,7 @@ static struct {
 	void *arg;
 	unsigned long at; /* after so many instructions; 0: after each */
 	unsigned long count;
+	bool enough; /* a hook sets it: on without traps */
 	sigjmp_buf leave;
 } step;
 
@@ -66,7 +67,7 @@ static void step_trap(int signal, siginfo_t *info, void *context)
 		if (!step.hook)
 			siglongjmp(step.leave, 1);
 		step.hook(step.arg);
-		if (step.at)
+		if (step.at || step.enough)
 			u->uc_mcontext.gregs[REG_EFL] &= ~STEP_TRAP_FLAG;
 	}
 	errno = saved;
@@ -82,6 +83,7 @@ static inline void step_begin(void (*hook)(void *), void *arg,
 	step.arg = arg;
 	step.at = at;
 	step.count = 0;
+	step.enough = false;
 	sigaction(SIGTRAP, &action, NULL);
 }
 
