@@ -26,6 +26,7 @@ struct wbc_table {
 	struct wbc_counter *counters;
 	unsigned number;
 	uint64_t seed;        /* of its keys' hashes */
+	uint32_t head;        /* of its keys, but for the length */
 	const char *one_text; /* its name, if the key is one text column */
 	/* If it is: cell + 1 of a column that is an int64 counter, else 0. */
 	uint8_t plain_cell[WBC_COLUMNS_MAX];

@@ -188,7 +188,10 @@ static __attribute__((noinline)) int add_slow(struct wbc_counter *counter,
 	return error;
 }
 
-/* Everything unusual is left to add_slow(), so that this needs no stack. */
+/*
+ * Everything unusual is left to add_slow(), so that this needs no stack.  A
+ * segment that is closed gets a new cycle, so no entry is ready then.
+ */
 int wbc_counter_add(struct wbc_counter *counter, int64_t delta)
 {
 	struct wbci_thread *t = wbci_thread_fast(counter->id);
@@ -197,14 +200,13 @@ int wbc_counter_add(struct wbc_counter *counter, int64_t delta)
 	order_u64 *epoch = wbci_cache.epoch;
 	order_u64 *total = place->total;
 
-	if (__builtin_expect(!t || counter->type != WBC_INT64, 0) ||
-	    __builtin_expect(order_load(&control->closed), 0))
+	if (__builtin_expect(!t || counter->type != WBC_INT64, 0))
 		return add_slow(counter, delta);
 	wbci_enter_hot(control, epoch);
 	/* ORDER entry.state, acquire: LIVE, and the same one. */
 	if (__builtin_expect(
 	            order_acquire(&place->entry->word) != place->word ||
-	                    !wbci_cell_ready(t, control, place->entry, total,
+	                    !wbci_cell_ready(control, place->entry, total,
 	                                     delta),
 	            0)) {
 		wbci_exit_hot(epoch);

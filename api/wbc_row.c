@@ -108,38 +108,34 @@ static inline bool is_name(const char *name, const char *want)
 /*
  * The common case, with no call and no system call: the table's key is one
  * text, which is its own encoding, and short, and the row exists, marked in
- * this cycle.  Everything unusual is left to add_slow().
+ * this cycle.  Everything unusual is left to add_slow().  A segment that is
+ * closed gets a new cycle, so no entry is ready then.
  */
 int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
                   size_t n_key, unsigned column, int64_t delta)
 {
 	const struct wbci_segment *s = &t->client->segment;
-	struct wbci_thread *thread = wbci_thread_fast(t->id);
 	order_u64 *epoch = wbci_cache.epoch;
 	const unsigned char *bytes;
 	struct entry_shm *e;
 	order_u64 *total;
-	uint32_t head, len;
 	unsigned cell;
+	uint32_t len;
 
-	if (__builtin_expect(!thread || n_key != 1 ||
-	                             column >= WBC_COLUMNS_MAX,
+	if (__builtin_expect(n_key != 1 || column >= WBC_COLUMNS_MAX ||
+	                             !wbci_thread_fast(t->id),
 	                     0))
 		goto slow;
 	cell = t->plain_cell[column];
 	len = key->bytes;
-	if (__builtin_expect(!cell || key->type != WBC_TEXT || !len ||
-	                             len > WBCI_KEY_INLINE ||
+	bytes = key->v.p;
+	if (__builtin_expect(!cell || key->type != WBC_TEXT ||
+	                             len - 1 > WBCI_KEY_INLINE - 1 || !bytes ||
 	                             !is_name(key->name, t->one_text),
 	                     0))
 		goto slow;
-	bytes = key->v.p;
-	if (__builtin_expect(!bytes || order_load(&s->control->closed),
-	                     0))
-		goto slow;
-	head = SPACE_ROW | t->number << 8 | len << 16;
 	wbci_enter_hot(s->control, epoch);
-	e = wbci_index_hot(s, bytes, head,
+	e = wbci_index_hot(s, bytes, t->head | len << 16,
 	                   wbci_key_hash(bytes, (uint16_t)len, t->seed));
 	/* ORDER entry.state, acquire: LIVE, so its removal waits for us. */
 	if (__builtin_expect(!e || (order_acquire(&e->word) & 15) !=
@@ -147,13 +143,12 @@ int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
 	                     0))
 		goto leave;
 	total = &e->total;
-	if (cell > 1) {
-		if (__builtin_expect(cell > e->n_cells, 0))
+	if (__builtin_expect(cell > 1, 0)) {
+		if (cell > e->n_cells)
 			goto leave;
 		total = &e->cells[cell - 2].total;
 	}
-	if (__builtin_expect(!wbci_cell_ready(thread, s->control, e, total,
-	                                      delta), 0))
+	if (__builtin_expect(!wbci_cell_ready(s->control, e, total, delta), 0))
 		goto leave;
 	/* Relaxed, as in wbci_cell_add_int64(). */
 	order_add_relaxed(total, (uint64_t)delta);

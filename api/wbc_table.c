@@ -15,6 +15,7 @@ static void prepare_hot(struct wbc_table *t)
 	const struct wbci_schema *s = &t->schema;
 	const struct wbci_column *key = &s->columns[s->key_column[0]];
 
+	t->head = SPACE_ROW | (uint32_t)t->number << 8;
 	t->seed = wbci_key_seed(&t->client->segment, SPACE_ROW,
 	                         (uint8_t)t->number, 0);
 	if (s->n_keys != 1 || key->type != WBC_TEXT)

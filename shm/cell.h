@@ -52,19 +52,19 @@ static inline bool wbci_total_refused(uint64_t total, int64_t delta)
 
 /*
  * May the delta be added to the total by one fetch_add, at once?  No if the
- * entry must be marked first, the delta is large, or the sum out of range.
+ * entry must be marked first, the delta is large, or the total is near the
+ * end of its range: wbci_cell_add_int64() decides exactly.
  */
-static inline bool wbci_cell_ready(const struct wbci_thread *t,
-                                   struct control_shm *control,
+static inline bool wbci_cell_ready(struct control_shm *control,
                                    struct entry_shm *e, order_u64 *total,
                                    int64_t delta)
 {
 	/* ORDER round.bump, acquire; ORDER mark.stamp, acquire: wbci_mark() */
 	uint64_t cycle = order_acquire(&control->cycle);
 
-	return order_acquire(&e->stamp) == cycle &&
-	       (uint64_t)delta + t->small_delta <= 2 * t->small_delta &&
-	       !wbci_total_refused(order_load(total), delta);
+	/* 2^31 is small for any number of threads, see wbci_thread. */
+	return order_acquire(&e->stamp) == cycle && delta == (int32_t)delta &&
+	       (uint64_t)((int64_t)order_load(total) >> 60) + 1 <= 1;
 }
 
 /* Large deltas: exact, by CAS. */

@@ -9,15 +9,22 @@
 # goes to FLUSHER_TESTS and gets a line `tests_unit_NAME_LDADD =
 # $(FLUSHER_TEST_LIBS)`.
 C_TESTS = \
+	tests/crash/clients \
+	tests/unit/epoch \
 	tests/unit/error \
 	tests/unit/key \
+	tests/unit/nospace \
 	tests/unit/record \
-	tests/unit/schema
+	tests/unit/schema \
+	tests/unit/segment \
+	tests/unit/slots
 
 FLUSHER_TESTS = \
 	tests/crash/damaged \
 	tests/crash/database \
 	tests/crash/denied \
+	tests/crash/full \
+	tests/crash/growth \
 	tests/crash/locked \
 	tests/crash/options \
 	tests/crash/points \
@@ -43,7 +50,9 @@ SCRIPT_TESTS = \
 # What several tests include.
 TEST_SHARED = \
 	tests/tools/common.bash \
+	tests/unit/child.h \
 	tests/unit/dice.h \
+	tests/unit/scratch.h \
 	tests/unit/value.h
 
 LDADD = tests/tap/libtap.la $(CLIENT_LIBS)
@@ -71,6 +80,8 @@ tests_crash_librig_la_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_crash_damaged_LDADD = $(CRASH_LIBS)
 tests_crash_database_LDADD = $(CRASH_LIBS)
 tests_crash_denied_LDADD = $(CRASH_LIBS)
+tests_crash_full_LDADD = $(CRASH_LIBS)
+tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)

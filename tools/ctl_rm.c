@@ -92,6 +92,8 @@ static int check_needs(const struct wbci_segment *s)
 static void close_segment(const struct wbci_segment *s)
 {
 	order_xchg_seq(&s->control->closed, 1);
+	/* A new cycle: no entry is marked in it, and who marks one sees. */
+	order_add_seq(&s->control->cycle, 1);
 	wbci_ring(s);
 	wbci_event(s);
 	wbci_lane_event(s);

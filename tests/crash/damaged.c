@@ -320,20 +320,34 @@ static enum outcome serve(struct state *s, const char *where)
 	return outcome;
 }
 
+/* Most of an LMDB file is empty: a byte that is not, three times of four. */
+static off_t choose_byte(int fd, int64_t size, struct dice *d,
+                         unsigned char *byte)
+{
+	bool any = dice_below(d, 4) == 0;
+	off_t at;
+
+	do {
+		at = (off_t)dice_below(d, (uint32_t)size);
+		if (pread(fd, byte, 1, at) != 1)
+			tap_bail("the journal: %s", strerror(errno));
+	} while (!any && !*byte);
+	return at;
+}
+
 static enum outcome flip(struct state *s, struct dice *d)
 {
 	int64_t size = rig_journal_bytes(&s->rig);
 	char path[PATH_MAX + 16], where[64];
-	off_t at = (off_t)dice_below(d, (uint32_t)size);
 	unsigned bit = dice_below(d, 8);
 	unsigned char byte;
+	off_t at;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/data.mdb", s->rig.journal);
-	snprintf(where, sizeof(where), "byte %lld, bit %u", (long long)at, bit);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0 || pread(fd, &byte, 1, at) != 1)
-		tap_bail("%s: %s", path, strerror(errno));
+	at = choose_byte(fd, size, d, &byte);
+	snprintf(where, sizeof(where), "byte %lld, bit %u", (long long)at, bit);
 	byte ^= (unsigned char)(1u << bit);
 	if (pwrite(fd, &byte, 1, at) != 1)
 		tap_bail("%s: %s", path, strerror(errno));
