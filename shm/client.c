@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -122,9 +121,9 @@ close_fd:
 
 static void describe_slot(struct wbci_client *c, struct proc_shm *p)
 {
-	char name[32] = {0};
+	char name[sizeof(p->name)] = {0};
 
-	prctl(PR_GET_NAME, name);
+	snprintf(name, sizeof(name), "%s", program_invocation_short_name);
 	memcpy(p->name, name, sizeof(p->name));
 	order_store(&p->pid, (uint32_t)getpid());
 	order_store(&p->is_flusher, c->flusher);

@@ -13,6 +13,7 @@ shm_libshm_la_SOURCES = \
 	shm/entry.h \
 	shm/epoch.c \
 	shm/epoch.h \
+	shm/hot.h \
 	shm/index.c \
 	shm/index.h \
 	shm/key.c \

@@ -106,6 +106,17 @@ void wbci_lane_event(const struct wbci_segment *s)
 	futex_wake(&s->control->lane_event);
 }
 
+void wbci_shut(const struct wbci_segment *s)
+{
+	order_xchg_seq(&s->control->closed, 1);
+	/* A new cycle: no entry is marked in it, and whoever means to mark
+	 * one looks whether the segment is closed. */
+	order_add_seq(&s->control->cycle, 1);
+	wbci_ring(s);
+	wbci_event(s);
+	wbci_lane_event(s);
+}
+
 void wbci_lane_event_wait(const struct wbci_segment *s, uint32_t seen,
                           int timeout_ms)
 {

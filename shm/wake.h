@@ -44,6 +44,10 @@ void wbci_lane_event(const struct wbci_segment *s);
 void wbci_lane_event_wait(const struct wbci_segment *s, uint32_t seen,
                           int timeout_ms);
 
+/* Close a segment: every call fails with -ESTALE from now on, and whoever
+ * waits is woken to see it. */
+void wbci_shut(const struct wbci_segment *s);
+
 /* CLOCK_MONOTONIC in ns, for deadlines; CLOCK_BOOTTIME, for display. */
 int64_t wbci_now_ns(void);
 uint64_t wbci_boot_ns(void);

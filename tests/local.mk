@@ -26,6 +26,7 @@ FLUSHER_TESTS = \
 	tests/crash/full \
 	tests/crash/growth \
 	tests/crash/locked \
+	tests/crash/lost \
 	tests/crash/options \
 	tests/crash/points \
 	tests/crash/refused \
@@ -83,6 +84,7 @@ tests_crash_denied_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
+tests_crash_lost_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)

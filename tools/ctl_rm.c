@@ -88,17 +88,6 @@ static int check_needs(const struct wbci_segment *s)
 	return rc ? cli_error(rc, "rm", s->path, NULL) : refuse(s, &n);
 }
 
-/* Everybody's next call fails, and who waits is woken to see it. */
-static void close_segment(const struct wbci_segment *s)
-{
-	order_xchg_seq(&s->control->closed, 1);
-	/* A new cycle: no entry is marked in it, and who marks one sees. */
-	order_add_seq(&s->control->cycle, 1);
-	wbci_ring(s);
-	wbci_event(s);
-	wbci_lane_event(s);
-}
-
 static int unlink_segment(const struct wbci_segment *s)
 {
 	/* Between this and unlink() the name may change hands; whoever does
@@ -121,7 +110,7 @@ static int remove_segment(const struct wbci_segment *s, bool force)
 		if (rc != CLI_OK)
 			return rc;
 	}
-	close_segment(s);
+	wbci_shut(s);
 	rc = force ? CLI_OK : check_needs(s);
 	if (rc == CLI_OK)
 		rc = unlink_segment(s);

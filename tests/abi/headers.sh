@@ -6,7 +6,7 @@
 . "$WBC_SRC/tests/tap/tap.sh"
 
 cd "$WBC_SRC/api" || exit 1
-headers=$(echo *.h)
+headers=$(echo wbc*.h)
 flags='-fsyntax-only -Wall -Wextra -Wpedantic -Werror -Wundef -Wshadow'
 
 # alone COMMAND LANGUAGE HEADER: twice, for the include guard.

@@ -81,11 +81,12 @@ static void grow(const char *kill_at)
 		insert(&s);
 		if (s.inserted % KILL_EVERY)
 			continue;
+		if (wbc_sync(s.c, RIG_PATIENCE_MS))
+			tap_bail("sync fails");
 		rig_kill(&s.rig);
 		/* The next one dies by itself, with a batch in its hands. */
+		insert(&s);
 		rig_spawn(&s.rig, kill_at);
-		while (s.inserted % KILL_EVERY != 4)
-			insert(&s);
 		if (rig_wait(&s.rig) != RIG_SIGNALLED(SIGKILL))
 			tap_bail("the flusher does not die at %s", kill_at);
 		rig_start(&s.rig);

@@ -308,7 +308,7 @@ int main(void)
 
 	list_points();
 	each_point();
-	three_in_a_row(&d, 10);
+	three_in_a_row(&d, 30);
 	random_kills(&d, 50);
 	return tap_done();
 }

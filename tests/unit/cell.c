@@ -66,7 +66,7 @@ static int add_hot(struct cell *x, int64_t delta, uint64_t *total)
 	bool ready;
 
 	wbci_enter(x->t);
-	ready = wbci_cell_ready(x->t, x->t->control, x->e, word, delta);
+	ready = wbci_cell_ready(x->t->control, x->e, word, delta);
 	if (ready)
 		*total = order_add_relaxed(word, (uint64_t)delta) +
 		         (uint64_t)delta;

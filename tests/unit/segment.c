@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "shm/segment_check.h"
+#include "shm/wake.h"
 #include "unit/child.h"
 #include "unit/dice.h"
 #include "unit/scratch.h"
@@ -778,7 +779,7 @@ static void test_closed(const struct scratch *s)
 	if (wbc_counter_open(t, row, 1, 1, &counter) ||
 	    wbc_counter_add(counter, 5))
 		tap_bail("no counter");
-	order_store(&c->client->segment.control->closed, 1);
+	wbci_shut(&c->client->segment);
 
 	tap_is_int(wbc_counter_add(counter, 1), -ESTALE,
 	           "closed: adding by a handle is -ESTALE");
