@@ -176,7 +176,13 @@ static void fall_quietly(void)
 	signal(SIGABRT, SIG_DFL);
 }
 
-enum { CHILD_WHOLE, CHILD_OTHER, CHILD_LAYOUT, CHILD_CORRUPT };
+enum {
+	CHILD_WHOLE,
+	CHILD_OTHER,
+	CHILD_LAYOUT,
+	CHILD_CORRUPT,
+	CHILD_DENIED
+};
 
 static int child_code(int error)
 {
@@ -188,6 +194,9 @@ static int child_code(int error)
 	case WBC_E_CORRUPT:
 	case -EINVAL:
 		return CHILD_CORRUPT;
+	case -EACCES:
+	case -EPERM:
+		return CHILD_DENIED;
 	default:
 		return CHILD_OTHER;
 	}
@@ -212,6 +221,11 @@ static int judge_child(const char *dir, int status,
 		                "damaged; restore it, or move it away and "
 		                "begin with a new segment",
 		                dir);
+	case CHILD_DENIED:
+		return wbci_say(m, -EACCES,
+		                "journal: %s: Permission denied for user %u; "
+		                "give it its file, or run as its owner",
+		                dir, (unsigned)geteuid());
 	default:
 		return wbci_say(m, -EIO, "journal: %s: cannot be read", dir);
 	}

@@ -203,6 +203,13 @@ static int make_journal(struct wbci_journal *j, const char *dir,
 	return 0;
 }
 
+static bool is_empty(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && st.st_size == 0;
+}
+
 static int open_journal(struct wbci_journal *j, const char *dir, unsigned flags,
                         const struct wbci_message *m)
 {
@@ -216,7 +223,9 @@ static int open_journal(struct wbci_journal *j, const char *dir, unsigned flags,
 		if (error)
 			return error;
 	}
-	error = open_env(j, j->path, false);
+	/* LMDB would make an empty file a new environment. */
+	error = is_empty(j->path) ? WBC_E_CORRUPT
+	                          : open_env(j, j->path, false);
 	if (!error)
 		error = load_meta(j);
 	if (error == WBC_E_LAYOUT)
@@ -247,8 +256,8 @@ int wbci_journal_open(struct wbci_journal **journal, const char *dir,
 	j->rdonly = flags & WBCI_JOURNAL_RDONLY;
 	if (snprintf(j->path, sizeof(j->path), "%s/data.mdb", dir) >=
 	    (int)sizeof(j->path))
-		error = wbci_say(m, -ENAMETOOLONG, "journal: %s: too long",
-		                 dir);
+		error = wbci_say(m, -ENAMETOOLONG,
+		                 "journal: its path is too long: %s", dir);
 	else
 		error = open_journal(j, dir, flags, m);
 	if (error) {

@@ -73,7 +73,8 @@ int wbci_journal_lock(const char *dir, bool create,
 	if (error)
 		return error;
 	if (snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path))
-		return wbci_say(m, -ENAMETOOLONG, "journal: %s: too long", dir);
+		return wbci_say(m, -ENAMETOOLONG,
+		                "journal: its path is too long: %s", dir);
 	fd = open(path,
 	          O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0),
 	          0600);

@@ -130,6 +130,10 @@ static int open_file(struct wbci_segment *s, const char *path,
 		if (error == -ENOENT)
 			return wbci_say(m, error,
 			                "attach: %s: no such segment", path);
+		/* A folder, a symbolic link, a socket or a device. */
+		if (error == -EISDIR || error == -ELOOP || error == -ENXIO)
+			return wbci_say(m, WBC_E_OWNER,
+			                "attach: %s: not a regular file", path);
 		return wbci_say(m, error, "attach: %s: %s", path,
 		                strerror(-error));
 	}

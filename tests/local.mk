@@ -28,6 +28,7 @@ FLUSHER_TESTS = \
 	tests/crash/locked \
 	tests/crash/lost \
 	tests/crash/options \
+	tests/crash/order \
 	tests/crash/points \
 	tests/crash/refused \
 	tests/crash/requests \
@@ -86,6 +87,7 @@ tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
+tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)

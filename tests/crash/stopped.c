@@ -189,10 +189,12 @@ static void stop_over_a_restart(struct state *s, enum place place)
 	pid_t pid = stopped_at(s, place);
 	int status;
 
+	/* Whoever took its marks is dead, and what it had kept to read again. */
+	tap_ok(others_go_on(s), "P2: a client stopped %s delays nobody",
+	       place_names[place]);
 	rig_kill(&s->rig);
 	rig_start(&s->rig);
-	tap_ok(others_go_on(s),
-	       "P2: nor does it delay a new flusher's clients");
+	tap_ok(others_go_on(s), "P2: nor a new flusher's clients");
 	kill(pid, SIGCONT);
 	waitpid(pid, &status, 0);
 	tap_ok(!status && !rig_flush(s->c) && its(s) - before == 1,

@@ -200,7 +200,7 @@ words='words(word text key, n counter)'
 	make_small
 	ln -s "$segment" "$tmp/link"
 	run -5 wbc-shmctl sync -s "$tmp/link"
-	[[ $output == *ELOOP* ]]
+	[[ $output == *WBC_E_OWNER* ]]
 	chmod 000 "$segment"
 	if [ "$(id -u)" -ne 0 ]; then
 		run -5 wbc-shmctl sync

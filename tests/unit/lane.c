@@ -563,8 +563,7 @@ static void test_room(void)
 	/* Closed while it waits, or just before: it sees it either way. */
 	while (!wbci_lane_half_full(x.s))
 		sched_yield();
-	order_store(&x.s->control->closed, 1);
-	wbci_lane_event(x.s);
+	wbci_shut(x.s);
 	pthread_join(thread, NULL);
 	tap_is_int(w.error, -ESTALE, "or when the segment is closed");
 	end(&x);

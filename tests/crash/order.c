@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * A row is inserted, and at once added to by the same client, with a round and
+ * a flush every millisecond: no add reaches the database before its row.  One
+ * that did would be a dead letter.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crash/rig.h"
+#include "tap/tap.h"
+
+#define CLIENTS 2
+#define ROWS 8000
+
+static const char spec[] = "items(id int key, n counter)";
+
+/* In a child. */
+_Noreturn static void work(const struct rig *r, int64_t client, pid_t parent)
+{
+	struct wbc *c = rig_open(r);
+	struct timespec pause = {.tv_nsec = 20000};
+	struct wbc_table *t = rig_table(c, spec);
+	int error = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_TIMERSLACK, 1UL);
+	if (getppid() != parent)
+		_exit(1);
+	for (int64_t i = 0; i < ROWS && !error; i++) {
+		struct wbc_value row[2] = {wbc_int64("id", i * CLIENTS + client),
+		                           wbc_int64("n", 0)};
+
+		error = wbc_insert(t, row, 2, RIG_PATIENCE_MS);
+		if (!error)
+			error = wbc_add_int64(t, row, 1, 1, 1);
+		/* So that there are many rounds, with a few rows in each. */
+		nanosleep(&pause, NULL);
+	}
+	wbc_close(&c);
+	_exit(error ? 1 : 0);
+}
+
+static bool clients_end_well(const struct rig *r)
+{
+	pid_t pid[CLIENTS], parent = getpid();
+	bool good = true;
+	int status;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0)
+			work(r, i, parent);
+		if (pid[i] < 0)
+			tap_bail("fork: %s", strerror(errno));
+	}
+	for (int i = 0; i < CLIENTS; i++) {
+		waitpid(pid[i], &status, 0);
+		good &= status == 0;
+	}
+	return good;
+}
+
+int main(void)
+{
+	struct rig r;
+	struct wbc *c;
+
+	rig_begin(&r, "order");
+	r.journal_interval = "1ms";
+	r.flush_interval = "1ms";
+	r.tables[0] = spec;
+	rig_sql(&r, "CREATE TABLE items(id INTEGER PRIMARY KEY, n INTEGER)");
+	c = rig_open(&r);
+	rig_start(&r);
+	tap_ok(clients_end_well(&r), "clients insert and add");
+	tap_is_int(rig_flush(c), 0, "nothing is refused at the end");
+	tap_is_int(rig_sql_int(&r, "SELECT count(*) FROM wbc_dead_letters"), 0,
+	           "no add overtakes the insert of its row");
+	tap_is_int(rig_sql_int(&r, "SELECT count(*) FROM items WHERE n = 1"),
+	           CLIENTS * ROWS, "every row is there, with its add");
+	tap_diag("%lld rounds with something in them",
+	         (long long)rig_log_count(&r, "event=applied", NULL));
+	tap_is_int(rig_stop(&r), 0, "the flusher ends well");
+	wbc_close(&c);
+	rig_end(&r);
+	return tap_done();
+}

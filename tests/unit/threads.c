@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Several "processes" as threads, each with a handle of its own, and one that
+ * plays the flusher: rounds, lanes, removal of entries, epochs, reaping.
+ *
+ * This is meant for ThreadSanitizer.  In its build all handles share one
+ * mapping, and read-modify-writes stand in for fences, so whatever is not
+ * ordered by an atomic is a data race that it reports.
+ */
+#include "shm/cell.h"
+#include "shm/lane.h"
+#include "shm/round.h"
+#include "shm/table.h"
+#include "shm/wake.h"
+#include "unit/dice.h"
+#include "unit/rig.h"
+
+#define SPEC "t(k text key, n counter, d double counter, note text)"
+
+enum { CLIENTS = 4, KEYS = 40, LANE = 16384, COLUMN_N = 1, COLUMN_D = 2 };
+
+#ifdef WBC_TSAN
+enum { TURNS = 100, ADDS = 600 };
+#else
+enum { TURNS = 40, ADDS = 1500 };
+#endif
+
+struct client {
+	const struct rig *rig;
+	unsigned number;
+	order_u32 *running;
+	int64_t n[KEYS];
+	double d[KEYS];
+	unsigned inserted;
+	unsigned failed;
+};
+
+/* What the flusher found, by key. */
+struct ledger {
+	struct wbci_client *c;
+	struct wbci_rounds rounds;
+	unsigned char *lane;
+	int64_t n[KEYS];
+	double d[KEYS];
+	unsigned rows;
+	unsigned removed;
+	unsigned bad;
+};
+
+static struct wbc_value key_value(unsigned key, char text[64])
+{
+	/* Every other one is too long for an entry's first line. */
+	int bytes = snprintf(text, 64, key % 2 ? "%u" : "%u-%030u", key, 0u);
+
+	return wbc_text("k", text, (uint32_t)bytes);
+}
+
+static void insert_row(struct client *c, struct wbc_table *t, unsigned key)
+{
+	char text[64];
+	struct wbc_value row[2] = {key_value(key, text),
+	                           wbc_text("note", "a note", 6)};
+	int error = wbc_insert(t, row, 2, -1);
+
+	c->failed += error != 0;
+	c->inserted += !error;
+}
+
+static void add_by_key(struct client *c, struct wbc_table *t, unsigned key,
+                       int64_t delta)
+{
+	char text[64];
+	struct wbc_value row = key_value(key, text);
+
+	if (wbc_add_int64(t, &row, 1, COLUMN_N, delta))
+		c->failed++;
+	else
+		c->n[key] += delta;
+	if (delta % 4)
+		return;
+	if (wbc_add_double(t, &row, 1, COLUMN_D, 0.5))
+		c->failed++;
+	else
+		c->d[key] += 0.5;
+}
+
+static void add_by_handle(struct client *c, struct wbc_counter *counter,
+                          unsigned key, int64_t delta)
+{
+	if (wbc_counter_add(counter, delta))
+		c->failed++;
+	else
+		c->n[key] += delta;
+}
+
+/* Reads whatever is there: it must be a value or unknown. */
+static void read_by_key(struct client *c, struct wbc_table *t, unsigned key)
+{
+	char text[64];
+	struct wbc_value row = key_value(key, text);
+	int64_t value;
+	int error = wbc_read_int64(t, &row, 1, COLUMN_N, &value);
+
+	c->failed += error != 0 && error != WBC_E_UNKNOWN;
+}
+
+/* One life of a client: it attaches, works, and goes. */
+static void live(struct client *me, struct dice *d)
+{
+	struct wbc *c = rig_open(me->rig);
+	struct wbc_table *t = rig_table(c, SPEC);
+	struct wbc_counter *counters[KEYS / 4];
+	char spec[64], text[64];
+
+	snprintf(spec, sizeof(spec), "u%u(k int key, n counter)",
+	         dice_below(d, 20));
+	rig_table(c, spec);
+	for (unsigned i = 0; i < KEYS / 4; i++) {
+		struct wbc_value row = key_value(i * 4, text);
+
+		if (wbc_counter_open(t, &row, 1, COLUMN_N, &counters[i]))
+			tap_bail("no handle");
+	}
+	for (unsigned i = 0; i < ADDS; i++) {
+		unsigned key = dice_below(d, KEYS);
+		int64_t delta = dice_below(d, 100);
+
+		if (i % 16 == 0)
+			insert_row(me, t, key);
+		if (i % 16 == 1)
+			read_by_key(me, t, key);
+		if (key % 4 == 0)
+			add_by_handle(me, counters[key / 4], key, delta);
+		else
+			add_by_key(me, t, key, delta);
+	}
+	wbc_close(&c);
+}
+
+static void *run_client(void *arg)
+{
+	struct client *me = arg;
+	struct dice d = {me->number + 1};
+
+	for (unsigned i = 0; i < TURNS; i++)
+		live(me, &d);
+	order_add_seq(me->running, (uint32_t)-1);
+	return NULL;
+}
+
+/* The number at the beginning of a key; KEYS if it is of another table. */
+static unsigned number_of(const struct wbci_seen *seen)
+{
+	unsigned n = 0;
+
+	if (seen->table != 0)
+		return KEYS;
+	for (unsigned i = 0; i < seen->key_len && seen->key[i] != '-'; i++)
+		n = n * 10 + seen->key[i] - '0';
+	return n;
+}
+
+static int collect(void *arg, const struct wbci_seen *seen)
+{
+	struct ledger *l = arg;
+	unsigned n = number_of(seen);
+
+	if (n >= KEYS || seen->n_cells != 2) {
+		l->bad++;
+		return 0;
+	}
+	l->n[n] += (int64_t)(seen->total[0] - seen->journaled[0]);
+	l->d[n] += wbci_double_of(seen->total[1]) -
+	           wbci_double_of(seen->journaled[1]);
+	for (unsigned i = 0; i < 2; i++)
+		l->bad += !wbci_cursor_move(l->c, seen->ref, i,
+		                            seen->total[i]);
+	return 0;
+}
+
+static void collect_lanes(struct ledger *l)
+{
+	const struct wbci_segment *s = &l->c->segment;
+
+	for (uint32_t slot = 0; slot < s->geo.n_threads; slot++) {
+		uint64_t head, tail, at = 0;
+		int64_t bytes = wbci_lane_read(s, slot, l->lane, &head, &tail);
+
+		l->bad += bytes < 0;
+		while (bytes > 0 && at < (uint64_t)bytes) {
+			struct record_shm record;
+
+			memcpy(&record, l->lane + at, sizeof(record));
+			l->bad += record.n_values != 2;
+			l->rows++;
+			at += record.bytes;
+		}
+		wbci_lane_move(s, slot, tail);
+	}
+	wbci_lane_event(s);
+}
+
+/* An entry on its way out: FROZEN, until a grace period has ended. */
+struct leaving {
+	uint64_t offset;
+	uint64_t word; /* while FROZEN */
+	uint64_t grace;
+	unsigned key;
+};
+
+static void freeze(struct ledger *l, struct leaving *x, unsigned key,
+                   struct wbci_key *k)
+{
+	struct wbci_thread *t = rig_thread(l->c);
+	struct entry_shm *e;
+	uint64_t word;
+
+	x->offset = 0;
+	if (wbci_entry_find(t, k, &e, &x->offset)) {
+		x->offset = 0;
+		return;
+	}
+	word = order_acquire(&e->word);
+	x->word = wbci_entry_word(word >> 4, ENTRY_FROZEN);
+	if ((word & 15) != ENTRY_LIVE || !order_cas(&e->word, &word, x->word))
+		x->offset = 0;
+	wbci_exit(t);
+	x->grace = wbci_epoch_grace(l->c);
+	x->key = key;
+}
+
+/* Nothing changed it while it was frozen, and all of it is journaled. */
+static void bury(struct ledger *l, struct leaving *x, struct wbci_key *k)
+{
+	struct wbci_thread *t = rig_thread(l->c);
+	struct entry_shm *e = wbci_at(&l->c->segment, x->offset);
+	uint64_t word = x->word;
+	unsigned state = ENTRY_DEAD;
+
+	wbci_enter(t);
+	for (unsigned i = 0; i < 2; i++) {
+		if (order_acquire(wbci_entry_total(e, i)) !=
+		    order_load(wbci_entry_journaled(e, i)))
+			state = ENTRY_LIVE;
+	}
+	if (order_cas(&e->word, &word,
+	              wbci_entry_word(word >> 4, (enum entry_state)state)) &&
+	    state == ENTRY_DEAD) {
+		if (wbci_index_unlink(t, k, x->offset) < 0)
+			l->bad++;
+		wbci_block_retire(t, x->offset);
+		l->removed++;
+	}
+	wbci_exit(t);
+	x->offset = 0;
+}
+
+/* Remove one entry after the other, as they come. */
+static void remove_some(struct ledger *l, struct leaving *x, unsigned turn)
+{
+	char text[64];
+	struct wbc_value v;
+	struct wbci_key k;
+
+	if (x->offset && !wbci_epoch_passed(l->c, x->grace))
+		return;
+	v = key_value(x->offset ? x->key : turn % KEYS, text);
+	k = rig_key(&l->c->segment, text, v.bytes);
+	if (x->offset)
+		bury(l, x, &k);
+	else
+		freeze(l, x, turn % KEYS, &k);
+}
+
+static int run_round(struct ledger *l)
+{
+	int error = wbci_round_begin(&l->rounds);
+
+	if (!error)
+		error = wbci_round_read(&l->rounds, collect, l);
+	if (error)
+		return error;
+	collect_lanes(l);
+	wbci_round_end(&l->rounds);
+	return 0;
+}
+
+static void serve(struct ledger *l, order_u32 *running)
+{
+	struct leaving leaving = {0};
+
+	for (unsigned turn = 0; order_acquire(running); turn++) {
+		unsigned in_section = 0;
+
+		l->bad += run_round(l) != 0;
+		for (unsigned i = 0; i < 4; i++) {
+			remove_some(l, &leaving, turn * 4 + i);
+			wbci_epoch_advance(l->c);
+		}
+		if (turn % 32 == 0)
+			l->bad += wbci_reap(&l->c->segment, &in_section) != 0;
+		if (turn % 64 == 63) {
+			wbci_rounds_free(&l->rounds);
+			wbci_rounds_init(&l->rounds, l->c);
+		}
+		order_release(&l->c->segment.control->synced,
+		              l->rounds.cycle + 1);
+		wbci_event(&l->c->segment);
+	}
+	l->bad += run_round(l) != 0;
+}
+
+static void check(const struct client *clients, const struct ledger *l)
+{
+	unsigned wrong_n = 0, wrong_d = 0, rows = 0, failed = 0;
+
+	for (unsigned key = 0; key < KEYS; key++) {
+		int64_t n = 0;
+		double d = 0;
+
+		for (unsigned i = 0; i < CLIENTS; i++) {
+			n += clients[i].n[key];
+			d += clients[i].d[key];
+		}
+		wrong_n += n != l->n[key];
+		wrong_d += d != l->d[key];
+	}
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		rows += clients[i].inserted;
+		failed += clients[i].failed;
+	}
+	tap_is_uint(failed, 0, "no call of a client fails");
+	tap_is_uint(l->bad, 0, "the flusher finds nothing odd");
+	tap_is_uint(l->rounds.corrupt, 0, "and nothing corrupt");
+	tap_is_uint(wrong_n, 0, "sums are exact though entries come and go, "
+	                        "and clients with them (P3)");
+	tap_is_uint(wrong_d, 0, "so are those of doubles");
+	tap_is_uint(l->rows, rows, "each inserted row is found once (P3)");
+	tap_ok(l->removed > 100, "many entries were removed on the way");
+	tap_diag("%u rows, %u removed", rows, l->removed);
+}
+
+int main(void)
+{
+	struct rig rig = rig_make(&(struct wbci_create){
+	        .max_bytes = 8 * WBCI_EXTENT_BYTES,
+	        .capacity = 1,
+	        .procs = CLIENTS + 2,
+	        .threads = CLIENTS + 2,
+	        .lane_bytes = LANE});
+	struct client *clients = calloc(CLIENTS, sizeof(*clients));
+	struct ledger *l = calloc(1, sizeof(*l));
+	order_u32 running = CLIENTS;
+	pthread_t threads[CLIENTS];
+	struct wbc *first = rig_open(&rig);
+
+	if (!clients || !l || !(l->lane = aligned_alloc(8, LANE)))
+		tap_bail("no memory");
+	/* Number 0, whoever is first. */
+	rig_table(first, SPEC);
+	wbc_close(&first);
+	l->c = rig_client(&rig);
+	wbci_rounds_init(&l->rounds, l->c);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		clients[i].rig = &rig;
+		clients[i].number = i;
+		clients[i].running = &running;
+		threads[i] = rig_start(run_client, &clients[i]);
+	}
+	serve(l, &running);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		pthread_join(threads[i], NULL);
+	l->bad += run_round(l) != 0;
+	check(clients, l);
+	wbci_rounds_free(&l->rounds);
+	wbci_client_close(&l->c);
+	free(l->lane);
+	free(l);
+	free(clients);
+	rig_drop(&rig);
+	return tap_done();
+}
