@@ -10,7 +10,9 @@
  * the cache misses and TLB misses that any table of this size has.  With a
  * million keys the second is the fair one.  A processor that does not stop at
  * a lock prefix overlaps the misses of many of these, which it cannot do with
- * whole calls; "in turn" shows one miss at a time.  Keys come from a sequence
+ * whole calls; "in turn" shows one miss at a time.  The bare hash table does
+ * what any table must, and nothing else: hash, find, compare, lock-xadd; no
+ * call, no growth, no removal, nobody else.  Keys come from a sequence
  * made beforehand, which the floors read as well.
  *
  * Two processes each have a processor.  "own": they add to different
@@ -98,6 +100,8 @@ static void choose_arms(struct bench_group *g, const struct question *q)
 		{"spread lock-xadd", bench_xadd_spread, bench_sum_spread},
 		{"spread lock-xadd, in turn", bench_xadd_turns,
 	         bench_sum_spread},
+		{"bare hash table, lock-xadd", bench_xadd_table,
+	         bench_sum_spread},
 		{"wbc_add_int64 by key", bench_add_key, bench_sum_segment},
 	};
 
@@ -105,7 +109,7 @@ static void choose_arms(struct bench_group *g, const struct question *q)
 		g->n_arms = 2;
 		memcpy(g->arms, counter, sizeof(counter));
 	} else {
-		g->n_arms = 4;
+		g->n_arms = 5;
 		memcpy(g->arms, key, sizeof(key));
 		g->floor = q->spread_is_floor ? 1 : 0;
 	}
@@ -149,7 +153,9 @@ int bench_add(const struct bench_options *o)
 	             "bare    lock-xadd on one word of shared memory\n"
 	             "spread  lock-xadd on a word in the place of each key's "
 	             "entry; in turn: each\n"
-	             "        one waits for the one before it\n");
+	             "        one waits for the one before it\n"
+	             "table   hash, find, compare and add, in one loop and "
+	             "with nothing else\n");
 	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
 		const struct question *q = &questions[i];
 		uint32_t keys = keys_of(q, o->quick);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright the wbcshm authors */
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "adds.h"
 
 #include <errno.h>
@@ -18,6 +21,40 @@
 #define WORDS_BYTES 4096u
 _Static_assert(BENCH_PROCS_MAX *WORD_BYTES <= WORDS_BYTES, "a word each");
 
+#define KEY_AT 32u
+
+static size_t places_offset(const struct bench_adds *a)
+{
+	return WORDS_BYTES + a->keys * a->entry_bytes;
+}
+
+static unsigned char *entry_of(const struct bench_adds *a, uint64_t index)
+{
+	return a->plain + WORDS_BYTES + index * a->entry_bytes;
+}
+
+static uint64_t hash_of(const struct bench_adds *a, const char *key)
+{
+	return XXH3_64bits_withSeed(key, BENCH_KEY_BYTES, a->entry_bytes);
+}
+
+/* The bare table: a number in the first empty place after its hash's. */
+static void fill_table(struct bench_adds *a)
+{
+	a->places = (uint32_t *)(void *)(a->plain + places_offset(a));
+	for (uint32_t i = 0; i < a->keys; i++) {
+		char key[BENCH_KEY_BYTES];
+		uint64_t at;
+
+		bench_key(i, key);
+		memcpy(entry_of(a, i) + KEY_AT, key, sizeof(key));
+		at = hash_of(a, key) & a->places_mask;
+		while (a->places[at])
+			at = (at + 1) & a->places_mask;
+		a->places[at] = i + 1;
+	}
+}
+
 /* From the file system that segments are on, so with the same pages. */
 static int map_plain(struct bench_adds *a)
 {
@@ -27,7 +64,8 @@ static int map_plain(struct bench_adds *a)
 	if (fd < 0)
 		return -errno;
 	unlink(name);
-	a->plain_bytes = WORDS_BYTES + a->keys * a->entry_bytes;
+	a->plain_bytes = places_offset(a) +
+	                 (a->places_mask + 1) * sizeof(*a->places);
 	/* Allocated now: a full file system is an error, not a signal. */
 	rc = -posix_fallocate(fd, 0, (off_t)a->plain_bytes);
 	if (!rc) {
@@ -39,6 +77,8 @@ static int map_plain(struct bench_adds *a)
 		}
 	}
 	close(fd);
+	if (!rc)
+		fill_table(a);
 	return rc;
 }
 
@@ -86,6 +126,9 @@ int bench_adds_open(struct bench_adds *a, enum bench_sharing sharing,
 	a->sharing = sharing;
 	a->keys = keys;
 	a->entry_bytes = bench_store_entry_bytes();
+	a->places_mask = 1;
+	while (a->places_mask + 1 < 2 * (uint64_t)keys)
+		a->places_mask = 2 * a->places_mask + 1;
 	rc = bench_store_open(&a->store, keys ? keys : procs);
 	if (rc)
 		return rc;
@@ -124,8 +167,7 @@ static order_u64 *own_word(struct bench_adds *a, unsigned proc)
 
 static order_u64 *spread_word(struct bench_adds *a, uint64_t index)
 {
-	return (order_u64 *)(void *)(a->plain + WORDS_BYTES +
-	                             index * a->entry_bytes);
+	return (order_u64 *)(void *)entry_of(a, index);
 }
 
 int bench_xadd(void *arg, unsigned proc, uint64_t n)
@@ -177,6 +219,27 @@ int bench_xadd_turns(void *arg, unsigned proc, uint64_t n)
 	FOR_STEPS(step, w, n)
 	old = order_add_relaxed(spread_word(a, step->index + (old >> 63)), 1);
 	USE(old);
+	return 0;
+}
+
+int bench_xadd_table(void *arg, unsigned proc, uint64_t n)
+{
+	struct bench_adds *a = arg;
+	const struct bench_walk *w = &a->walk[proc];
+
+	FOR_STEPS(step, w, n)
+	{
+		uint64_t at = hash_of(a, step->key) & a->places_mask;
+		unsigned char *entry;
+
+		do {
+			if (!a->places[at])
+				return -ENOENT;
+			entry = entry_of(a, a->places[at] - 1);
+			at = (at + 1) & a->places_mask;
+		} while (memcmp(entry + KEY_AT, step->key, BENCH_KEY_BYTES));
+		USE(order_add_relaxed((order_u64 *)(void *)entry, 1));
+	}
 	return 0;
 }
 

@@ -30,11 +30,15 @@ struct bench_adds {
 
 	/*
 	 * Plain shared memory: first a line per process for the bare floor,
-	 * then as many bytes for each key as its entry takes.
+	 * then as many bytes for each key as its entry takes, its word first
+	 * and the key 32 bytes on; then the bare table's places: 2^k numbers
+	 * of keys + 1, at least twice as many as keys.
 	 */
 	unsigned char *plain;
 	size_t plain_bytes;
 	uint64_t entry_bytes;
+	uint32_t *places;
+	uint64_t places_mask;
 };
 
 /**
@@ -57,6 +61,7 @@ bench_loop bench_xadd;        /* one word, again and again */
 bench_loop bench_xadd_walk;   /* the same, reading the walk */
 bench_loop bench_xadd_spread; /* a word in the place of each key's entry */
 bench_loop bench_xadd_turns;  /* the same, each after the one before */
+bench_loop bench_xadd_table;  /* found by a hash table with nothing else */
 bench_loop bench_add_counter; /* wbc_counter_add() */
 bench_loop bench_add_key;     /* wbc_add_int64() by key */
 bench_sum bench_sum_words;

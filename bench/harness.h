@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define BENCH_ARMS_MAX 4u
+#define BENCH_ARMS_MAX 5u
 #define BENCH_PROCS_MAX 16u
 #define BENCH_RUNS_MAX 99u
 

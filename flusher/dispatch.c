@@ -94,15 +94,21 @@ static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
 	wbci_point(POINT_PIECE_SENT);
 }
 
+/* What is next in the journal is of the configuration's declaration. */
+static bool is_journaled_so(const struct wbci_queue *q)
+{
+	uint64_t spec = wbci_queue_outstanding(q) ? q->planned_spec
+	                                          : q->batches[0].spec_hash;
+
+	return spec == q->configured.spec_hash;
+}
+
 /* The journal has changes of a table that was declared otherwise then. */
 static int see_journaled(struct wbci_queue *q)
 {
 	struct wbci_message m = {q->reason, sizeof(q->reason)};
-	uint64_t spec = wbci_queue_outstanding(q) ? q->planned_spec
-	                : q->n_batches            ? q->batches[0].spec_hash
-	                                          : q->configured.spec_hash;
 
-	if (spec == q->configured.spec_hash)
+	if (!wbci_queue_pending(q) || is_journaled_so(q))
 		return 0;
 	return wbci_say(&m, WBC_E_SCHEMA,
 	                "table %s: the journal holds changes from when it was "
@@ -111,11 +117,18 @@ static int see_journaled(struct wbci_queue *q)
 	                wbci_queue_label(q));
 }
 
-/* Nothing of this table can be applied, for reasons of declaration. */
+/*
+ * Nothing of this table can be applied, for reasons of declaration.  What was
+ * journaled as the flusher is told can be, whatever the segment has by now:
+ * so a flusher that is told as then clears the way.
+ */
 static bool is_mismatched(struct wbci_queue *q)
 {
-	int error = wbci_queue_mismatch(q);
+	int error = 0;
 
+	if (!q->configured.known || !wbci_queue_pending(q) ||
+	    !is_journaled_so(q))
+		error = wbci_queue_mismatch(q);
 	if (!error)
 		error = see_journaled(q);
 	if (error && error != q->parked)

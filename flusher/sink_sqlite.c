@@ -290,6 +290,8 @@ static enum verdict connect_file(struct wbci_sink *s, const struct stat *st)
 	                       NULL);
 	if (code == SQLITE_OK) {
 		sqlite3_extended_result_codes(s->db, 1);
+		/* A quoted name that no column has is an error, not a text. */
+		sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 		sqlite3_busy_timeout(s->db, BUSY_MS);
 		if (sqlite3_db_readonly(s->db, "main") == 1)
 			code = SQLITE_READONLY;

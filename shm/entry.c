@@ -50,14 +50,18 @@ static void init_entry(struct entry_shm *e, const struct wbci_key *k,
 	order_release(&e->word, wbci_entry_word(incarnation, ENTRY_LIVE));
 }
 
-/* Undo init_entry() and the allocation, in the same section. */
+/*
+ * Give back an entry that was not linked, in the same section.  It was LIVE,
+ * and a round that reads all blocks may be looking at it: so the block is not
+ * reused before a grace period, as if it had been unlinked.
+ */
 static void drop_entry(struct wbci_thread *t, struct entry_shm *e,
                        uint64_t offset)
 {
 	uint64_t word = order_load(&e->word);
 
 	order_release(&e->word, wbci_entry_word(word >> 4, ENTRY_FREE));
-	wbci_block_undo(t, offset);
+	wbci_block_retire(t, offset);
 }
 
 /* Allocate, fill and link in.  Returns what wbci_index_insert() returns. */

@@ -10,14 +10,25 @@
 # $(FLUSHER_TEST_LIBS)`.
 C_TESTS = \
 	tests/crash/clients \
+	tests/unit/api \
+	tests/unit/cell \
+	tests/unit/entry \
 	tests/unit/epoch \
 	tests/unit/error \
+	tests/unit/index \
 	tests/unit/key \
+	tests/unit/lane \
 	tests/unit/nospace \
+	tests/unit/page \
 	tests/unit/record \
+	tests/unit/round \
 	tests/unit/schema \
 	tests/unit/segment \
-	tests/unit/slots
+	tests/unit/slots \
+	tests/unit/sums \
+	tests/unit/table \
+	tests/unit/threads \
+	tests/unit/wake
 
 FLUSHER_TESTS = \
 	tests/crash/damaged \
@@ -54,7 +65,9 @@ TEST_SHARED = \
 	tests/tools/common.bash \
 	tests/unit/child.h \
 	tests/unit/dice.h \
+	tests/unit/rig.h \
 	tests/unit/scratch.h \
+	tests/unit/step.h \
 	tests/unit/value.h
 
 LDADD = tests/tap/libtap.la $(CLIENT_LIBS)

@@ -37,10 +37,10 @@
 
 enum {
 	KILLS = 1000,
-	CLIENTS = 4,      /* at a time; the last one is never killed */
+	CLIENTS = 4, /* at a time; the last one is never killed */
 	VICTIMS = CLIENTS - 1,
 	SHARED_ROWS = 16,
-	NEW_ROWS = 8,     /* how many are being made at a time */
+	NEW_ROWS = 8, /* how many are being made at a time */
 	ROWS = SHARED_ROWS + KILLS + NEW_ROWS,
 	COLUMNS = 3
 };
@@ -228,11 +228,9 @@ static int collect(void *arg, const struct wbci_seen *seen)
 	for (unsigned i = 0; i < COLUMNS; i++) {
 		if (seen->total[i] == seen->journaled[i])
 			continue;
-		books.collected[row][i] +=
-			adds_of(seen->total[i], i) -
-			adds_of(seen->journaled[i], i);
-		wbci_cursor_move(parents->client, seen->ref, i,
-		                 seen->total[i]);
+		books.collected[row][i] += adds_of(seen->total[i], i) -
+		                           adds_of(seen->journaled[i], i);
+		wbci_cursor_move(parents->client, seen->ref, i, seen->total[i]);
 	}
 	return 0;
 }
@@ -444,7 +442,8 @@ int main(void)
 	         (unsigned long long)adds, (unsigned long long)doubts);
 	tap_is_uint(result.by_themselves, 0,
 	            "%u kills: no client ended otherwise, nor had an error "
-	            "(P2)", KILLS);
+	            "(P2)",
+	            KILLS);
 	tap_is_uint(result.bad_rounds, 0, "rounds go on all the time (P2)");
 	tap_ok(doubts > KILLS / 10, "kills do meet adds in progress: %llu did",
 	       (unsigned long long)doubts);

@@ -150,8 +150,8 @@ static unsigned reclaim(const struct site *site, uint64_t offset)
 	unsigned freed;
 
 	wbci_enter(t);
-	freed = wbci_page_reclaim(t, wbci_page_of(&site->reader->segment,
-	                                          offset));
+	freed = wbci_page_reclaim(t,
+	                          wbci_page_of(&site->reader->segment, offset));
 	wbci_exit(t);
 	return freed;
 }
@@ -199,7 +199,8 @@ static void test_retire(void)
 		            "retired at G mod 4 = %u: free at G + 2", g);
 		tap_is_uint(allocate(&site), offset,
 		            "retired at G mod 4 = %u: then the next one gets "
-		            "it", g);
+		            "it",
+		            g);
 		advances(&site, 3);
 	}
 	site_close(&site);
@@ -223,7 +224,8 @@ static void test_retire_late(void)
 		}
 		tap_is_uint(freed, 1,
 		            "not looked for until G + %u, it is free at most "
-		            "3 later (P6)", late);
+		            "3 later (P6)",
+		            late);
 	}
 	site_close(&site);
 }
@@ -298,8 +300,8 @@ static unsigned others_add(const struct site *site, unsigned round)
 	for (unsigned i = 0; i < 5000; i++) {
 		struct wbc_value v = wbc_text(NULL, key, 0);
 
-		v.bytes = (uint32_t)snprintf(key, sizeof(key), "%u-%u", round,
-		                             i);
+		v.bytes =
+			(uint32_t)snprintf(key, sizeof(key), "%u-%u", round, i);
 		bad += wbc_add_int64(site->t, &row, 1, 1, 1) != 0;
 		bad += wbc_add_int64(site->t, &v, 1, 1, 1) != 0;
 		bad += scratch_total(site->t, &v, 1, 1) != 1;
@@ -428,7 +430,8 @@ static void test_fenced(int error, const char *name)
 	            "%s: adds with and without fences are exact (P3)", name);
 	tap_is_uint(advances(&site, 100), 1,
 	            "%s: a reclaimer with membarrier sees a fenced section "
-	            "(P6)", name);
+	            "(P6)",
+	            name);
 	child_say(c.line);
 	child_hear(c.line);
 	tap_is_uint(advances(&site, 100), 100,
@@ -459,8 +462,7 @@ static void fenced_reclaims(int line, void *arg)
 	tap_is_uint(reclaim(&site, offset), 0, "not even a little");
 	child_say(line);
 	child_hear(line); /* the others are gone */
-	tap_is_uint(advances(&site, 2), 2,
-	            "when all have fences it advances");
+	tap_is_uint(advances(&site, 2), 2, "when all have fences it advances");
 	tap_is_uint(reclaim(&site, offset), 1, "and frees");
 	wbci_enter(t);
 	tap_is_uint(advances(&site, 100), 1,
@@ -580,8 +582,8 @@ static int publish(const struct load *l, struct wbci_thread *t, uint64_t n)
 static void test_load(bool fenced, bool careless)
 {
 	struct site site;
-	struct load l = {&site, fenced, careless, child_shared(4096), NULL,
-	                 NULL};
+	struct load l = {&site, fenced, careless, child_shared(4096),
+	                 NULL,  NULL};
 	struct wbci_thread *t;
 	struct child c[2];
 	uint64_t n = 0;

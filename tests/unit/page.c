@@ -266,6 +266,36 @@ static void test_reader(void)
 	end(&o);
 }
 
+/*
+ * Whoever unlinks a block may have entered its section an epoch ago; a reader
+ * that entered since may have seen it all the same.
+ */
+static void test_late_unlink(void)
+{
+	struct one o = begin(1);
+	struct wbci_client *other = rig_client(&o.rig);
+	struct wbci_client *third = rig_client(&o.rig);
+	struct wbci_thread *reader = rig_thread(other);
+	uint64_t offset = take(o.t, PAGE_BLOCKS, 64);
+	unsigned freed = 0;
+
+	wbci_enter(o.t);
+	rig_advance(third, 1);
+	wbci_enter(reader);
+	wbci_block_retire(o.t, offset);
+	wbci_exit(o.t);
+	for (unsigned i = 0; i < 8; i++) {
+		wbci_epoch_advance(third);
+		freed += reclaim(o.t, wbci_page_of(o.s, offset));
+	}
+	tap_is_uint(freed, 0, "a block is as old as its unlinking, not as the "
+	                      "section of it (P6)");
+	wbci_exit(reader);
+	wbci_client_close(&third);
+	wbci_client_close(&other);
+	end(&o);
+}
+
 static void test_adoption(void)
 {
 	struct one o = begin(1);
@@ -613,6 +643,7 @@ int main(void)
 	test_grace();
 	test_turns();
 	test_reader();
+	test_late_unlink();
 	test_adoption();
 	test_half_done();
 	test_release();

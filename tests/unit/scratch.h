@@ -140,8 +140,8 @@ static inline uint64_t scratch_total(struct wbc_table *t,
 	len = wbci_key_encode(&t->schema, key, n_key, bytes);
 	if (len < 0 || wbci_thread(t->c->client, &thread))
 		tap_bail("no key, or no thread slot");
-	wbci_key_init(&t->c->client->segment, &k, SPACE_ROW,
-	              (uint8_t)t->number, bytes, (uint16_t)len);
+	wbci_key_init(&t->c->client->segment, &k, SPACE_ROW, (uint8_t)t->number,
+	              bytes, (uint16_t)len);
 	error = wbci_entry_find(thread, &k, &e, &offset);
 	if (error == -ENOENT)
 		return 0;

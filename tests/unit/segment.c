@@ -27,8 +27,8 @@ static char words[512];
 /* Opens with options, and closes again; words has the message. */
 static int try_open(const char *address, const struct wbc_options *options)
 {
-	struct wbc_options o = options ? *options
-	                               : (struct wbc_options)WBC_OPTIONS_INIT;
+	struct wbc_options o =
+		options ? *options : (struct wbc_options)WBC_OPTIONS_INIT;
 	struct wbc *c;
 	int error;
 
@@ -133,7 +133,7 @@ static void test_access(const struct scratch *s)
 		uint32_t mode;
 		mode_t want;
 	} rows[] = {
-		{022, 0, 0600}, {0, 0, 0600},        {077, 0660, 0660},
+		{022, 0, 0600},  {0, 0, 0600},       {077, 0660, 0660},
 		{0, 0640, 0640}, {0777, 0666, 0666}, {022, 0777, 0777},
 	};
 	struct wbc_options o = scratch_options();
@@ -168,22 +168,27 @@ static void test_access(const struct scratch *s)
 	unlink(s->path);
 }
 
-/* A user who is nobody asks for root's group, and for root's segment. */
+/*
+ * A user who is nobody asks for root's group, and for root's segment; by the
+ * current folder, since those above it may be closed to him.
+ */
 static void as_nobody(int line, void *arg)
 {
 	const struct scratch *s = arg;
+	struct scratch here = {"/proc/self/cwd", "/proc/self/cwd/s",
+	                       "shm:/proc/self/cwd/s"};
 	struct wbc_options o = scratch_options();
 
 	(void)line;
-	if (setgid(NOBODY) || setuid(NOBODY))
+	if (chdir(s->dir) || setgid(NOBODY) || setuid(NOBODY))
 		tap_bail("setuid: %d", errno);
-	tap_is_int(try_open(s->address, NULL), -EACCES,
+	tap_is_int(try_open(here.address, NULL), -EACCES,
 	           "a segment of another user, mode 0600, is not opened");
-	unlink(s->path);
+	unlink(here.path);
 	o.group = 0;
-	tap_is_int(try_open(s->address, &o), -EPERM,
+	tap_is_int(try_open(here.address, &o), -EPERM,
 	           "a group that the user is not in is refused");
-	tap_is_int(scratch_files(s), 0, "and no file is left");
+	tap_is_int(scratch_files(&here), 0, "and no file is left");
 }
 
 static void test_owner(const struct scratch *s)
@@ -230,17 +235,19 @@ static void test_options(const struct scratch *s)
 		{{.flags = 1, .group = INT64_MIN}, "the least group"},
 		{{.flags = 1, .group = INT64_C(1) << 32},
 	         "a group that is root's after 32 bits"},
-		{{.flags = 1, .group = UINT32_MAX}, "the group that is no group"},
+		{{.flags = 1, .group = UINT32_MAX},
+	         "the group that is no group"},
 		{{.flags = 1, .group = -1, .max_bytes = 1}, "one byte"},
 		{{.flags = 1, .group = -1, .max_bytes = EXTENT - 1},
 	         "less than one extent"},
-		{{.flags = 1, .group = -1,
+		{{.flags = 1,
+	          .group = -1,
 	          .max_bytes = (UINT64_C(1) << 44) + EXTENT},
 	         "more than 16 TiB"},
 		{{.flags = 1, .group = -1, .max_bytes = UINT64_MAX},
 	         "all bytes that 64 bits count"},
-		{{.flags = 1, .group = -1,
-	          .capacity = (UINT64_C(1) << 33) + 1}, "over 2^33 keys"},
+		{{.flags = 1, .group = -1, .capacity = (UINT64_C(1) << 33) + 1},
+	         "over 2^33 keys"},
 		{{.flags = 1, .group = -1, .capacity = UINT64_MAX},
 	         "as many keys as 64 bits count"},
 		{{.flags = 1, .group = -1, .procs = 4096},
@@ -305,7 +312,8 @@ static void test_addresses(const struct scratch *s)
 		{"shm:a/../../x", -EINVAL},
 		{"shm:a/", -EINVAL},
 		{"shm:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	         "aaaaaaaa", -ENAMETOOLONG},
+	         "aaaaaaaa",
+	         -ENAMETOOLONG},
 		{long_path, -ENAMETOOLONG},
 	};
 	struct wbc_options create = scratch_options();
@@ -432,6 +440,12 @@ static void make_fifo(const struct scratch *s)
 		tap_bail("mkfifo: %d", errno);
 }
 
+static void make_socket(const struct scratch *s)
+{
+	if (mknod(s->path, S_IFSOCK | 0600, 0))
+		tap_bail("mknod: %d", errno);
+}
+
 static void make_folder(const struct scratch *s)
 {
 	if (mkdir(s->path, 0700))
@@ -517,10 +531,11 @@ static void test_strangers(const struct scratch *s)
 		int error;
 		const char *what;
 	} rows[] = {
-		{make_link, -ELOOP, "a symbolic link to a segment"},
-		{make_dangling, -ELOOP, "a link to nowhere"},
+		{make_link, WBC_E_OWNER, "a symbolic link to a segment"},
+		{make_dangling, WBC_E_OWNER, "a link to nowhere"},
 		{make_fifo, WBC_E_OWNER, "a fifo"},
-		{make_folder, -EISDIR, "a folder"},
+		{make_socket, WBC_E_OWNER, "a socket"},
+		{make_folder, WBC_E_OWNER, "a folder"},
 		{make_empty, WBC_E_FORMAT, "an empty file"},
 		{make_text, WBC_E_FORMAT, "a text with the magic"},
 		{make_noise, WBC_E_FORMAT, "a file of noise"},
@@ -587,8 +602,8 @@ static bool refuses_byte(const struct scratch *s, const struct header_shm *h,
 	patch(s->path, (const unsigned char *)h + at, 1, (off_t)at);
 	if (got == want && read_only == want)
 		return true;
-	tap_diag("byte %zu ^ %#x: %d and %d for a tool, want %d", at, flip,
-	         got, read_only, want);
+	tap_diag("byte %zu ^ %#x: %d and %d for a tool, want %d", at, flip, got,
+	         read_only, want);
 	return false;
 }
 
@@ -617,8 +632,8 @@ static void test_every_byte(const struct scratch *s)
 
 		for (size_t at = parts[i].from; at < parts[i].to; at++) {
 			for (unsigned bit = 0; bit < 8; bit++)
-				good &= refuses_byte(s, &h, at,
-				                     (unsigned char)(1u << bit));
+				good &= refuses_byte(
+					s, &h, at, (unsigned char)(1u << bit));
 			good &= refuses_byte(s, &h, at, 0xff);
 		}
 		next = parts[i].to;
@@ -636,8 +651,11 @@ static void test_every_byte(const struct scratch *s)
 static void test_fields(const struct scratch *s)
 {
 #define FIELD(f, value, error, what)                                           \
-	{offsetof(struct header_shm, f),                                       \
-	 sizeof(((struct header_shm *)0)->f), (value), (error), (what)}
+	{                                                                      \
+		offsetof(struct header_shm, f),                                \
+			sizeof(((struct header_shm *)0)->f), (value), (error), \
+			(what)                                                 \
+	}
 	static const struct {
 		size_t at, bytes;
 		uint64_t value;
@@ -665,14 +683,12 @@ static void test_fields(const struct scratch *s)
 		FIELD(n_procs, UINT32_MAX, WBC_E_CORRUPT,
 	              "2^32 - 1 process slots"),
 		FIELD(n_threads, 0, WBC_E_CORRUPT, "no thread slots"),
-		FIELD(n_threads, 65536, WBC_E_CORRUPT,
-	              "too many thread slots"),
+		FIELD(n_threads, 65536, WBC_E_CORRUPT, "too many thread slots"),
 		FIELD(n_tables, 0, WBC_E_CORRUPT, "no tables"),
 		FIELD(n_tables, 256, WBC_E_CORRUPT, "too many tables"),
 		FIELD(n_extents, 0, WBC_E_CORRUPT, "no extents"),
 		FIELD(n_extents, 33, WBC_E_CORRUPT, "an extent too many"),
-		FIELD(n_extents, UINT32_MAX, WBC_E_CORRUPT,
-	              "2^32 - 1 extents"),
+		FIELD(n_extents, UINT32_MAX, WBC_E_CORRUPT, "2^32 - 1 extents"),
 		FIELD(n_pages, 31, WBC_E_CORRUPT, "pages unlike the extents"),
 		FIELD(root_bits, 35, WBC_E_CORRUPT, "a root of 2^35 words"),
 		FIELD(root_bits, 64, WBC_E_CORRUPT, "a root of 2^64 words"),
@@ -740,8 +756,8 @@ static void test_random_fields(const struct scratch *s)
 			bad++;
 		if (error == 0) {
 			struct wbc *c = scratch_open(s, NULL);
-			struct wbc_table *t = scratch_table(
-				c, "t(k text key, n counter)");
+			struct wbc_table *t =
+				scratch_table(c, "t(k text key, n counter)");
 
 			bad += wbc_add_int64(t, &key, 1, 1, 1) != 0;
 			wbc_close(&c);
@@ -829,8 +845,7 @@ static bool refuse_nameless(void)
 	bool done = child_refuse(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY,
 	                         EOPNOTSUPP);
 #ifdef SYS_open
-	done &= child_refuse(SYS_open, 1, O_TMPFILE & ~O_DIRECTORY,
-	                     EOPNOTSUPP);
+	done &= child_refuse(SYS_open, 1, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
 #endif
 	return done;
 }
@@ -993,8 +1008,7 @@ static void without_nameless(int line, void *arg)
 
 static void test_no_tmpfile(const struct scratch *s)
 {
-	struct child c = child_start(without_nameless,
-	                             (void *)(uintptr_t)s);
+	struct child c = child_start(without_nameless, (void *)(uintptr_t)s);
 
 	if (!child_hear(c.line))
 		tap_skip(6, "no seccomp filter is permitted");
@@ -1029,8 +1043,7 @@ static void create_failing(int line, void *arg)
 	tap_is_int(scratch_files(f->s), 0, "%s: no file is left", f->what);
 	if (f->error == ENOSPC)
 		tap_ok(strstr(words, "--shm-size") != NULL,
-		       "%s: the words name the container's setting",
-		       f->what);
+		       "%s: the words name the container's setting", f->what);
 }
 
 static void test_failing_create(const struct scratch *s)
@@ -1050,8 +1063,9 @@ static void test_failing_create(const struct scratch *s)
 
 	for (size_t i = 0; i < 2 * N(rows); i++) {
 		size_t row = i / 2;
-		struct failing f = {s, rows[row].call, rows[row].error,
-		                    rows[row].want, i % 2, rows[row].what};
+		struct failing f = {
+			s,     rows[row].call, rows[row].error, rows[row].want,
+			i % 2, rows[row].what};
 		struct child c;
 
 #ifdef SYS_link

@@ -173,8 +173,7 @@ static void test_fork(void)
 	child_hear(c.line);
 	tap_is_uint(scratch_procs(site.s, PROC_USED), 2,
 	            "parent and child have a slot each");
-	tap_is_uint(scratch_threads_used(site.s), 2,
-	            "and a thread slot each");
+	tap_is_uint(scratch_threads_used(site.s), 2, "and a thread slot each");
 	add_many(site.t, 500);
 	child_say(c.line);
 	child_wait(&c);
@@ -383,7 +382,8 @@ static void test_death(bool in_section)
 	waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT);
 	tap_is_uint(wbci_reap(site.s, &died), 1,
 	            "killed %s: reaped, also before its parent waits for it "
-	            "(P9)", where);
+	            "(P9)",
+	            where);
 	tap_is_uint(died, in_section, "killed %s: and said so", where);
 	child_wait(&c);
 	tap_is_uint(scratch_procs(site.s, PROC_FREE), 3,
@@ -395,6 +395,36 @@ static void test_death(bool in_section)
 	tap_is_uint(dead, 0, "killed %s: no epoch word is left set", where);
 	tap_is_uint(wbci_reap(site.s, &died) + died, 0,
 	            "killed %s: nobody dies twice", where);
+	site_close(&site);
+}
+
+static void *reaps_on(void *arg)
+{
+	struct site *site = arg;
+	unsigned dead = 0;
+
+	for (unsigned i = 0; i < 20000; i++)
+		dead += reap(site);
+	return (void *)(uintptr_t)(dead + 1);
+}
+
+static void test_living(void)
+{
+	void *dead = NULL;
+	pthread_t thread;
+	struct site site;
+	uint64_t word, changes = 0;
+
+	site_open(&site, 1, 1);
+	word = proc_word(site.c->client);
+	if (pthread_create(&thread, NULL, reaps_on, &site))
+		tap_bail("no thread");
+	while (pthread_tryjoin_np(thread, &dead) == EBUSY)
+		changes += proc_word(site.c->client) != word;
+	tap_is_uint((uintptr_t)dead, 1,
+	            "20,000 times a living one is not dead "
+	            "(P9)");
+	tap_is_uint(changes, 0, "and its slot is not touched");
 	site_close(&site);
 }
 
@@ -851,15 +881,15 @@ static void test_reaping(void)
 		dead = site.c->client->proc ? 0 : 1;
 		word = &site.s->procs[dead].word;
 		child_kill(&c);
-		order_store(word, (order_load(word) & ~UINT64_C(15)) |
-		                          PROC_REAPING);
+		order_store(word,
+		            (order_load(word) & ~UINT64_C(15)) | PROC_REAPING);
 		for (unsigned i = 0; i < 3; i++) {
 			order_u64 *t = &site.s->threads[i].word;
 
 			if (step == 3 || (step == 2 && i == 0))
-				order_store(t, (order_load(t) &
-				                ~UINT64_C(0xffff)) |
-				                       THREAD_FREE);
+				order_store(
+					t, (order_load(t) & ~UINT64_C(0xffff)) |
+						   THREAD_FREE);
 		}
 		other = scratch_open(&site.dir, NULL);
 		tap_ok(other->client->proc != dead,
@@ -915,7 +945,8 @@ static void test_killed_reaper(void)
 	if (killed == 0) {
 		tap_ok(unfinished == 0 && n > 4,
 		       "a reaper killed at each of %u system calls is "
-		       "continued by the next one (P9)", n);
+		       "continued by the next one (P9)",
+		       n);
 		tap_ok(reaping > 0, "of those, %u left REAPING", reaping);
 	}
 	site_close(&site);
@@ -924,9 +955,8 @@ static void test_killed_reaper(void)
 /* Somebody locked the byte of a slot that is USED: he is about to give up. */
 static void test_locked_by_another(void)
 {
-	struct flock lock = {.l_type = F_WRLCK,
-	                     .l_whence = SEEK_SET,
-	                     .l_len = 1};
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 	struct holder h = {.in_section = false};
 	struct site site;
 	struct child c;
@@ -1014,6 +1044,23 @@ static void born_in_churn(int line, void *arg)
 	wbc_close(&site->c);
 }
 
+static void lives_on(int line, void *arg)
+{
+	(void)arg;
+	child_hear_end(line);
+}
+
+/* A lock is the attached process's alone: no child has a copy of it. */
+static unsigned locked_free(const struct wbci_segment *s)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < s->geo.n_procs; i++)
+		n += (order_load(&s->procs[i].word) & 15) == PROC_FREE &&
+		     is_locked(s, i);
+	return n;
+}
+
 static void test_fork_in_churn(void)
 {
 	static void *(*const churns[])(void *) = {
@@ -1021,10 +1068,11 @@ static void test_fork_in_churn(void)
 	pthread_t thread[N(churns)];
 	unsigned forks = 200, bad = 0, dead = 0;
 	struct churn churn = {0};
+	struct child idle[100];
 	struct site site;
 
 #ifdef WBC_SANITIZED
-	tap_skip(4, "the sanitizers' own locks do not survive such forks");
+	tap_skip(5, "the sanitizers' own locks do not survive such forks");
 	return;
 #endif
 	site_open(&site, 16, 32);
@@ -1038,14 +1086,21 @@ static void test_fork_in_churn(void)
 
 		dead += reap(&site);
 		bad += child_wait(&c) != 0;
+		if (i < N(idle))
+			idle[i] = child_start(lives_on, NULL);
 	}
 	atomic_store(&churn.stop, true);
 	for (unsigned i = 0; i < N(churns); i++)
 		pthread_join(thread[i], NULL);
-	tap_is_uint(bad, 0,
-	            "%u children forked while threads attach all work", forks);
+	tap_is_uint(bad, 0, "%u children forked while threads attach all work",
+	            forks);
 	tap_is_uint(total(&site), atomic_load(&churn.adds) + 3 * forks,
 	            "and every add counts once (P3)");
+	tap_is_uint(locked_free(site.s), 0,
+	            "no child holds the lock of a slot that was being claimed "
+	            "when it was forked (P9)");
+	for (unsigned i = 0; i < N(idle); i++)
+		child_kill(&idle[i]);
 	tap_ok(dead == 0 && reap(&site) == 0, "nobody was taken for dead (P9)");
 	tap_is_uint(scratch_procs(site.s, PROC_USED), 1,
 	            "and all slots came back");
@@ -1103,8 +1158,7 @@ static void test_preload(bool closes)
 		bad += child_wait(&c[i]) != 0;
 	}
 	dead += reap(&site);
-	tap_is_uint(bad, 0, "workers %s: a preloaded handle works in all",
-	            how);
+	tap_is_uint(bad, 0, "workers %s: a preloaded handle works in all", how);
 	tap_is_uint(total(&site), WORKERS * (BY_HANDLE + BY_KEY),
 	            "workers %s: every add counts once (P3)", how);
 	for (uint32_t i = 0; i < 12; i++)
@@ -1139,6 +1193,7 @@ int main(int argc, char **argv)
 	test_exec();
 	test_death(false);
 	test_death(true);
+	test_living();
 	test_descriptors();
 	test_threads();
 	test_given_back();

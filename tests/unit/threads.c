@@ -9,6 +9,8 @@
  * mapping, and read-modify-writes stand in for fences, so whatever is not
  * ordered by an atomic is a data race that it reports.
  */
+#include <sched.h>
+
 #include "shm/cell.h"
 #include "shm/lane.h"
 #include "shm/round.h"
@@ -22,9 +24,9 @@
 enum { CLIENTS = 4, KEYS = 40, LANE = 16384, COLUMN_N = 1, COLUMN_D = 2 };
 
 #ifdef WBC_TSAN
-enum { TURNS = 100, ADDS = 600 };
+enum { TURNS = 100, ADDS = 600, RACES = 5000 };
 #else
-enum { TURNS = 40, ADDS = 1500 };
+enum { TURNS = 40, ADDS = 1500, RACES = 10000 };
 #endif
 
 struct client {
@@ -342,6 +344,105 @@ static void check(const struct client *clients, const struct ledger *l)
 	tap_diag("%u rows, %u removed", rows, l->removed);
 }
 
+/*
+ * Clients that make the same entries at once, while somebody looks at every
+ * block as it is made, as the first round of a flusher may: it must not see
+ * one change that was not linked in.
+ */
+enum { RACERS = 2 };
+struct racers {
+	const struct rig *rig;
+	const struct wbci_schema *schema;
+	order_u32 ready; /* how often one of them was ready for a race */
+	order_u32 failed;
+};
+
+static void *run_racer(void *arg)
+{
+	struct racers *r = arg;
+	struct wbci_client *c = rig_client(r->rig);
+	struct wbci_thread *t = rig_thread(c);
+
+	for (unsigned i = 0; i < RACES; i++) {
+		struct wbci_key k = rig_key(&c->segment, &i, sizeof(i));
+		struct entry_shm *e;
+		uint64_t offset;
+
+		order_add_seq(&r->ready, 1);
+		for (unsigned spins = 0;
+		     order_acquire(&r->ready) < RACERS * (i + 1); spins++) {
+			if (spins > 500)
+				sched_yield();
+		}
+		if (wbci_entry_open(t, &k, r->schema, &e, &offset))
+			order_add_seq(&r->failed, 1);
+		else
+			wbci_exit(t);
+	}
+	wbci_client_close(&c);
+	return NULL;
+}
+
+/* The last block that is allocated in a page; 0 also if none is. */
+static unsigned last_block(const struct wbci_segment *s, uint32_t page)
+{
+	for (unsigned w = WBCI_BITMAP_WORDS; w-- > 0;) {
+		uint64_t alloc = order_acquire(&s->metas[page].alloc[w]);
+
+		if (alloc)
+			return w * 64 + 63 - (unsigned)__builtin_clzll(alloc);
+	}
+	return 0;
+}
+
+/* How many of the newest entries have anything added to them? */
+static unsigned look_at_newest(struct wbci_thread *t)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	uint32_t n = wbci_committed(s) * WBCI_PAGES_PER_EXTENT;
+	struct wbci_seen seen;
+	unsigned changed = 0;
+
+	for (uint32_t page = 0; page < n; page++) {
+		if (wbci_page_kind(order_acquire(&s->words[page])) !=
+		    PAGE_ENTRIES)
+			continue;
+		wbci_enter(t);
+		changed += wbci_seen_changed(s, page, last_block(s, page),
+		                             &seen) != 0;
+		wbci_exit(t);
+	}
+	return changed;
+}
+
+static void race(void)
+{
+	struct rig rig = rig_make(&(struct wbci_create){
+	        .max_bytes = 4 * WBCI_EXTENT_BYTES,
+	        .capacity = 1,
+	        .procs = RACERS + 1,
+	        .threads = RACERS + 1});
+	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
+	struct racers r = {.rig = &rig, .schema = &schema};
+	struct wbci_client *c = rig_client(&rig);
+	struct wbci_thread *t = rig_thread(c);
+	pthread_t threads[RACERS];
+	unsigned changed = 0;
+
+	for (unsigned i = 0; i < RACERS; i++)
+		threads[i] = rig_start(run_racer, &r);
+	while (order_acquire(&r.ready) < RACERS * RACES)
+		changed += look_at_newest(t);
+	for (unsigned i = 0; i < RACERS; i++)
+		pthread_join(threads[i], NULL);
+	tap_is_uint(order_load(&r.failed), 0,
+	            "several make the same entries at once");
+	tap_is_uint(changed, 0, "who looks at them meanwhile finds nothing "
+	                        "added (P1)");
+	wbci_client_close(&c);
+	rig_drop(&rig);
+}
+
 int main(void)
 {
 	struct rig rig = rig_make(&(struct wbci_create){
@@ -374,6 +475,7 @@ int main(void)
 		pthread_join(threads[i], NULL);
 	l->bad += run_round(l) != 0;
 	check(clients, l);
+	race();
 	wbci_rounds_free(&l->rounds);
 	wbci_client_close(&l->c);
 	free(l->lane);
