@@ -44,7 +44,8 @@ FLUSHER_TESTS = \
 	tests/crash/refused \
 	tests/crash/requests \
 	tests/crash/stopped \
-	tests/crash/takeover
+	tests/crash/takeover \
+	tests/crash/threads
 
 SCRIPT_TESTS = \
 	tests/abi/headers.sh \
@@ -106,6 +107,7 @@ tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
+tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
 endif
 
 # Every test runs under tests/tap/bounded, which ends it, and whatever it

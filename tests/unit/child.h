@@ -19,14 +19,19 @@
 #define CHILD_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -180,6 +185,47 @@ static inline bool child_refuse(long call, unsigned arg, uint32_t flags,
 	return prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0 &&
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0L, 0L) ==
 	               0;
+}
+
+static inline bool child_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 &&
+	            write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/**
+ * child_mount() - mount a tmpfs that this process and its children alone see
+ * @path:    where
+ * @options: as mount -o
+ *
+ * Return: false if that is not permitted here.
+ */
+static inline bool child_mount(const char *path, const char *options)
+{
+	unsigned uid = geteuid(), gid = getegid();
+	char map[64];
+
+	if (uid == 0) {
+		if (unshare(CLONE_NEWNS))
+			return false;
+	} else {
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+			return false;
+		snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+		if (!child_write("/proc/self/uid_map", map) ||
+		    !child_write("/proc/self/setgroups", "deny"))
+			return false;
+		snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+		if (!child_write("/proc/self/gid_map", map))
+			return false;
+	}
+	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("tmpfs", path, "tmpfs", 0, options) == 0;
 }
 
 /**

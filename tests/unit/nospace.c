@@ -7,7 +7,6 @@
  * on while it is full, then enlarged.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 
 #include "shm/page.h"
@@ -351,9 +350,7 @@ static void in_small_place(int line, void *arg)
 {
 	struct scratch *dir = arg;
 
-	if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", dir->dir, "tmpfs", 0, "size=8m"))
+	if (!child_mount(dir->dir, "size=8m"))
 		return;
 	child_say(line);
 	test_full(dir);
