@@ -30,6 +30,10 @@ void wbci_mark_bits(struct wbci_thread *t, struct entry_shm *e,
 	 * later marker or round still finds the entry, or has no need to. */
 	set_bit(&s->metas[page].dirty[bit / 64], bit % 64);
 	set_bit(&s->summary[page / 64], page % 64);
+	/* A closed segment's last cycle stamps nothing, so that no later add
+	 * finds its entry ready.  Closed was set before that cycle began. */
+	if (order_load(&t->control->closed))
+		return;
 	/* ORDER mark.stamp, release: the bits are set when the stamp says
 	 * so. */
 	order_release(&e->stamp, cycle);

@@ -130,7 +130,9 @@ int wbci_seen_entry(const struct wbci_segment *s, uint64_t offset,
                     struct wbci_seen *seen);
 
 /**
- * wbci_entry_visit_all() - visit every published entry; for tools and tests
+ * wbci_entry_visit_all() - visit every entry; for tools and tests
+ *
+ * Those of a client that died before it published them, too: all 0.
  * Works on a read-only mapping, without a slot: each copy is taken between
  * two loads of the entry's word.
  */
