@@ -20,25 +20,25 @@
 #define ITEM_ADDS 3
 
 static const char words_spec[] =
-        "words(word text key, n counter) on_missing=insert";
+	"words(word text key, n counter) on_missing=insert";
 static const char visits_spec[] =
-        "visits(host text key, day int key, hits counter, bytes counter,"
-        " seconds double counter) on_missing=insert";
+	"visits(host text key, day int key, hits counter, bytes counter,"
+	" seconds double counter) on_missing=insert";
 static const char events_spec[] = "events(client int, seq int, note text)";
 static const char items_spec[] =
-        "items(client int key, seq int key, n counter, label text)";
+	"items(client int key, seq int key, n counter, label text)";
 
 /* No unique key where rows are inserted: one that comes twice is to be seen,
  * not refused. */
 static const char tables_sql[] =
-        "CREATE TABLE words(word TEXT PRIMARY KEY, n INTEGER NOT NULL);"
-        "CREATE TABLE visits(host TEXT, day INTEGER, hits INTEGER,"
-        " bytes INTEGER, seconds REAL, PRIMARY KEY(host, day));"
-        "CREATE TABLE events(id INTEGER PRIMARY KEY, client INTEGER,"
-        " seq INTEGER, note TEXT);"
-        "CREATE TABLE items(client INTEGER, seq INTEGER, n INTEGER,"
-        " label TEXT);"
-        "CREATE INDEX items_by_key ON items(client, seq);";
+	"CREATE TABLE words(word TEXT PRIMARY KEY, n INTEGER NOT NULL);"
+	"CREATE TABLE visits(host TEXT, day INTEGER, hits INTEGER,"
+	" bytes INTEGER, seconds REAL, PRIMARY KEY(host, day));"
+	"CREATE TABLE events(id INTEGER PRIMARY KEY, client INTEGER,"
+	" seq INTEGER, note TEXT);"
+	"CREATE TABLE items(client INTEGER, seq INTEGER, n INTEGER,"
+	" label TEXT);"
+	"CREATE INDEX items_by_key ON items(client, seq);";
 
 /* One client's handles. */
 struct member {
@@ -113,9 +113,9 @@ static int add_visit(struct member *m, unsigned host, unsigned day)
 static int insert_event(struct member *m)
 {
 	struct wbc_value row[3] = {
-	        wbc_int64("seq", m->tally->events),
-	        wbc_int64("client", m->me),
-	        wbc_text("note", "what happened", 13),
+		wbc_int64("seq", m->tally->events),
+		wbc_int64("client", m->me),
+		wbc_text("note", "what happened", 13),
 	};
 	int error = wbc_insert(m->events, row, 3, RIG_PATIENCE_MS);
 
@@ -128,9 +128,9 @@ static int insert_item(struct member *m)
 {
 	int64_t seq = m->tally->items;
 	struct wbc_value row[3] = {
-	        wbc_int64("client", m->me),
-	        wbc_int64("seq", seq),
-	        wbc_int64("n", 0),
+		wbc_int64("client", m->me),
+		wbc_int64("seq", seq),
+		wbc_int64("n", 0),
 	};
 	int error = wbc_insert(m->items, row, 3, RIG_PATIENCE_MS);
 
@@ -202,7 +202,7 @@ _Noreturn static void work(struct member *m, const struct rig *r, int stop,
 static struct crew_tally *new_tally(void)
 {
 	struct crew_tally *tally =
-	        mmap(NULL, CREW_MAX * sizeof(*tally), PROT_READ | PROT_WRITE,
+		mmap(NULL, CREW_MAX * sizeof(*tally), PROT_READ | PROT_WRITE,
 	             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (tally == MAP_FAILED)
@@ -342,8 +342,7 @@ static bool same_inserts(const struct crew *crew, const struct rig *r,
 	char sql[320];
 	bool good;
 
-#define OF_CLIENT(text)                                                        \
-	(snprintf(sql, sizeof(sql), text, client), sql)
+#define OF_CLIENT(text) (snprintf(sql, sizeof(sql), text, client), sql)
 	good = same(r, "events",
 	            OF_CLIENT("SELECT count(*) FROM events WHERE client=%u"),
 	            t->events);

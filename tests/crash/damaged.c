@@ -24,7 +24,7 @@
 #define ROWS 40
 
 static const char spec[] = "counts(name text key, n counter)"
-                           " on_missing=insert";
+			   " on_missing=insert";
 static const char log_spec[] = "log(seq int, note text)";
 
 struct state {
@@ -67,7 +67,7 @@ static void work(struct state *s)
 
 	for (int i = 0; i < ROWS; i++) {
 		struct wbc_value key =
-		        wbc_text(NULL, name,
+			wbc_text(NULL, name,
 		                 (uint32_t)sprintf(name, "a-row-named-%d", i));
 		struct wbc_value row[2] = {wbc_int64("seq", s->inserted),
 		                           wbc_text("note", "a note", 6)};
@@ -92,8 +92,8 @@ static bool exact(const struct state *s)
 	               s->inserted;
 }
 
-static void write_file(const struct rig *r, const char *name,
-                       const void *bytes, size_t n)
+static void write_file(const struct rig *r, const char *name, const void *bytes,
+                       size_t n)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -311,8 +311,8 @@ static enum outcome serve(struct state *s, const char *where)
 	} else {
 		status = rig_wait(&s->rig);
 		outcome = (status == 4 || status == 1) &&
-		                          rig_log_count(&s->rig, "journal: ",
-		                                        NULL)
+		                          rig_log_count(&s->rig,
+		                                        "journal: ", NULL)
 		                  ? REFUSED
 		                  : WRONG;
 	}
@@ -393,9 +393,10 @@ static void flip_values(struct state *s, struct dice *d)
 	tap_is_uint(n[WRONG] + n[INEXACT], 0,
 	            "P7: with a bit of a value in the journal flipped, the "
 	            "flusher refuses or is exact");
-	tap_ok(n[REFUSED] > FLIPS / 10, "P7: damage is noticed: %u of %d flips, "
-	       "many of them in values that are no longer used", n[REFUSED],
-	       FLIPS);
+	tap_ok(n[REFUSED] > FLIPS / 10,
+	       "P7: damage is noticed: %u of %d flips, "
+	       "many of them in values that are no longer used",
+	       n[REFUSED], FLIPS);
 }
 
 /*
@@ -415,8 +416,9 @@ static void flip_anything(struct state *s, struct dice *d)
 	}
 	tap_diag("%u refused, %u exact, %u incomplete, %u ended inside LMDB",
 	         n[REFUSED], n[EXACT], n[INEXACT], n[WRONG]);
-	tap_is_uint(more, 0, "P7: whatever bit of the journal is flipped, "
-	                     "nothing is written that was not done");
+	tap_is_uint(more, 0,
+	            "P7: whatever bit of the journal is flipped, "
+	            "nothing is written that was not done");
 }
 
 int main(void)

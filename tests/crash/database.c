@@ -22,13 +22,13 @@
 #define SOON_MS 300
 
 static const char spec[] = "counts(name text key, n counter, m counter)"
-                           " on_missing=insert";
+			   " on_missing=insert";
 static const char other_spec[] = "other(name text key, n counter)"
-                                 " on_missing=insert";
+				 " on_missing=insert";
 static const char make_sql[] = "CREATE TABLE counts(name TEXT PRIMARY KEY,"
-                               " n INTEGER, m INTEGER);"
-                               "CREATE TABLE other(name TEXT PRIMARY KEY,"
-                               " n INTEGER)";
+			       " n INTEGER, m INTEGER);"
+			       "CREATE TABLE other(name TEXT PRIMARY KEY,"
+			       " n INTEGER)";
 
 struct state {
 	struct rig rig;
@@ -136,7 +136,8 @@ static void not_one(void)
 	begin(&s);
 	write_file(s.rig.database, garbage, sizeof(garbage));
 	rig_start(&s.rig);
-	refused(&s, WBC_E_PARKED, "not a database", "a file that is no database");
+	refused(&s, WBC_E_PARKED, "not a database",
+	        "a file that is no database");
 	tap_is_int(rig_file_bytes(s.rig.database), sizeof(garbage),
 	           "it is left as it is");
 	unlink(s.rig.database);
@@ -268,8 +269,8 @@ static void missing_key_column(void)
 	                "CREATE TABLE other(name TEXT PRIMARY KEY, n INTEGER)");
 	s.rig.tables[0] = "counts(name text key, n counter, m counter)";
 	rig_start(&s.rig);
-	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result),
-	           WBC_E_PARKED, "with a key column missing a flush says so");
+	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), WBC_E_PARKED,
+	           "with a key column missing a flush says so");
 	tap_ok(strstr(result.message, "name"), "in words: %s", result.message);
 	tap_is_int(rig_sql_int(&s.rig, "SELECT total(n) FROM counts"), 0,
 	           "P7: no row is changed for a key that is a column's name");
@@ -313,7 +314,7 @@ static void declared_differently(void)
 	begin(&s);
 	rig_sql(&s.rig, make_sql);
 	s.rig.tables[0] = "counts(name text key, m counter, n counter)"
-	                  " on_missing=insert";
+			  " on_missing=insert";
 	rig_start(&s.rig);
 	refused(&s, WBC_E_SCHEMA, "counts(name text key",
 	        "a table that the flusher was told of differently");
@@ -331,7 +332,7 @@ static void declared_differently(void)
 static void declared_differently_before(void)
 {
 	static const char new_spec[] =
-	        "counts(name text key, m counter) on_missing=insert";
+		"counts(name text key, m counter) on_missing=insert";
 	const struct wbc_value key = wbc_text(NULL, "row", 3);
 	struct wbc_flush_result result;
 	struct state s;

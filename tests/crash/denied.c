@@ -16,7 +16,7 @@
 #include "tap/tap.h"
 
 static const char spec[] = "counts(name text key, n counter)"
-                           " on_missing=insert";
+			   " on_missing=insert";
 
 struct state {
 	struct rig rig;
@@ -67,8 +67,8 @@ static void denied(struct state *s, const char *name, const char *what)
 {
 	rig_log_mark(&s->rig);
 	tap_is_int(rig_refused(&s->rig), 5, "%s: exit status 5", what);
-	tap_ok(rig_log_count(&s->rig, name, "ermission denied"),
-	       "in words: %s", rig_log_last(&s->rig, "wbc-flusher: "));
+	tap_ok(rig_log_count(&s->rig, name, "ermission denied"), "in words: %s",
+	       rig_log_last(&s->rig, "wbc-flusher: "));
 }
 
 static void goes_on(struct state *s, const char *what)
@@ -105,8 +105,8 @@ static void folder(void)
 	snprintf(dir, sizeof(dir), "%s/folder", s.rig.dir);
 	if (mkdir(dir, 0500))
 		tap_bail("%s: %s", dir, strerror(errno));
-	snprintf(s.rig.address, sizeof(s.rig.address),
-	         "shm:%s/folder/segment", s.rig.dir);
+	snprintf(s.rig.address, sizeof(s.rig.address), "shm:%s/folder/segment",
+	         s.rig.dir);
 	s.rig.create = true;
 	denied(&s, "folder", "a folder that no segment may be made in");
 	mode(&s.rig, "folder", 0700);
@@ -164,8 +164,8 @@ static void database(void)
 	mode(&s.rig, "", 0700);
 	add(&s);
 	tap_is_int(rig_flush(s.c), 0, "once it is permitted it goes on");
-	tap_is_int(rig_sql_int(&s.rig, "SELECT total(n) FROM counts"),
-	           s.added, "P5: and nothing was lost or doubled");
+	tap_is_int(rig_sql_int(&s.rig, "SELECT total(n) FROM counts"), s.added,
+	           "P5: and nothing was lost or doubled");
 	end(&s);
 }
 

@@ -25,7 +25,7 @@
 #define NOTE_BYTES 60000
 
 static const char spec[] = "counts(name text key, n counter)"
-                           " on_missing=insert";
+			   " on_missing=insert";
 static const char log_spec[] = "log(seq int, note text)";
 
 struct state {
@@ -77,8 +77,7 @@ static void begin(struct state *s, const char *bytes)
 	s->rig.tables[1] = log_spec;
 	snprintf(s->small, sizeof(s->small), "%s/small", s->rig.dir);
 	snprintf(size, sizeof(size), "size=%s", bytes);
-	if (mkdir(s->small, 0700) ||
-	    mount("tmpfs", s->small, "tmpfs", 0, size))
+	if (mkdir(s->small, 0700) || mount("tmpfs", s->small, "tmpfs", 0, size))
 		tap_bail("%s: %s", s->small, strerror(errno));
 }
 
@@ -159,7 +158,7 @@ static bool exact(const struct state *s)
 	int64_t n = rig_sql_int(&s->rig, "SELECT total(n) FROM counts");
 	int64_t rows = rig_sql_int(&s->rig, "SELECT count(*) FROM log");
 	int64_t different =
-	        rig_sql_int(&s->rig, "SELECT count(DISTINCT seq) FROM log");
+		rig_sql_int(&s->rig, "SELECT count(DISTINCT seq) FROM log");
 
 	if (n != s->added || rows != s->inserted || different != rows)
 		tap_diag("%lld of %lld adds, %lld (%lld) of %lld rows",
@@ -183,8 +182,7 @@ static void no_room_for_a_segment(void)
 	begin(&s, "1m");
 	make_tables(&s.rig);
 	snprintf(s.rig.segment, sizeof(s.rig.segment), "%s/segment", s.small);
-	snprintf(s.rig.address, sizeof(s.rig.address), "shm:%s",
-	         s.rig.segment);
+	snprintf(s.rig.address, sizeof(s.rig.address), "shm:%s", s.rig.segment);
 	s.rig.create = true;
 	status = rig_refused(&s.rig);
 	tap_is_int(status, 1, "P8: no room for a segment: exit status 1");
@@ -211,20 +209,21 @@ static void segment_fills_up(void)
 	begin(&s, "12m");
 	make_tables(&s.rig);
 	snprintf(s.rig.segment, sizeof(s.rig.segment), "%s/segment", s.small);
-	snprintf(s.rig.address, sizeof(s.rig.address), "shm:%s",
-	         s.rig.segment);
+	snprintf(s.rig.address, sizeof(s.rig.address), "shm:%s", s.rig.segment);
 	open_state(&s);
 	rig_start(&s.rig);
 	work(&s);
 	for (n = 0; !error; n++) {
-		key = wbc_text(NULL, name,
-		               (uint32_t)sprintf(name, "row-%lld",
-		                                 (long long)n));
+		key = wbc_text(
+			NULL, name,
+			(uint32_t)sprintf(name, "row-%lld", (long long)n));
 		error = wbc_add_int64(s.t, &key, 1, 1, 1);
 		s.added += !error;
 	}
-	tap_is_int(error, -ENOSPC, "P8: a full segment is an error: after "
-	                           "%lld rows", (long long)n);
+	tap_is_int(error, -ENOSPC,
+	           "P8: a full segment is an error: after "
+	           "%lld rows",
+	           (long long)n);
 	key = wbc_text(NULL, "row-1", 5);
 	tap_is_int(wbc_add_int64(s.t, &key, 1, 1, 1), 0,
 	           "P8: rows that are there are added to");

@@ -93,16 +93,18 @@ static void grow(const char *kill_at)
 		kills += 2;
 	}
 	tap_diag("%lld rows, journal of %lld bytes, %d kills",
-	         (long long)s.inserted,
-	         (long long)rig_journal_bytes(&s.rig), kills);
+	         (long long)s.inserted, (long long)rig_journal_bytes(&s.rig),
+	         kills);
 	tap_ok(wbc_sync(s.c, RIG_PATIENCE_MS) == 0,
 	       "P4: a sync works with a journal that has grown");
 	rig_kill(&s.rig);
 	rig_start(&s.rig);
 	rig_sql_unlock();
 	tap_is_int(rig_flush(s.c), 0, "so does a flush after a restart");
-	tap_ok(exact(&s), "P5: every row is there once, whole, after kills at "
-	                  "%s", kill_at);
+	tap_ok(exact(&s),
+	       "P5: every row is there once, whole, after kills at "
+	       "%s",
+	       kill_at);
 	tap_is_int(rig_stop(&s.rig), 0, "the flusher ends well");
 	wbc_close(&s.c);
 	rig_end(&s.rig);

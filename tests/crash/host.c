@@ -110,8 +110,8 @@ void rig_copy(const struct rig *r, const char *name, const char *to)
 {
 	char from[PATH_MAX], there[PATH_MAX], text[512];
 	/* -T: in place of the target, not into it. */
-	const char *const argv[] = {"cp", "-aT", "--sparse=always", "--",
-	                            from, there, NULL};
+	const char *const argv[] = {"cp",  "-aT", "--sparse=always", "--", from,
+	                            there, NULL};
 
 	names(r, name, to, from, there);
 	if (rig_run(argv, text, sizeof(text)))

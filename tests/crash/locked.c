@@ -121,7 +121,7 @@ static void make_outstanding(struct state *s)
 struct syncs {
 	int64_t n;
 	int64_t slowest_ms;
-	int64_t late; /* took longer than SYNC_MS */
+	int64_t late;        /* took longer than SYNC_MS */
 	int64_t early_bytes; /* of the journal, after a quarter of the time */
 };
 

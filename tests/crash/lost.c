@@ -23,20 +23,20 @@
 #include "tap/tap.h"
 
 static const char spec[] = "counts(name text key, n counter)"
-                           " on_missing=insert";
+			   " on_missing=insert";
 static const char log_spec[] = "log(seq int)";
 
 static const char *const points[] = {
-        "round-begun:9",        "round-collected:9",
-        "round-lanes-read:9",   "batch-before-commit:1",
-        "batch-before-commit:9", "batch-after-commit:1",
-        "batch-after-commit:9", "cells-half:9",
-        "cells-moved:9",        "lanes-moved:9",
-        "redone-set:9",         "synced-before:9",
-        "synced-after:9",       "plan-before-commit:3",
-        "plan-after-commit:3",  "apply-before-commit:3",
-        "apply-after-commit:3", "trim-before-commit:3",
-        "trim-after-commit:3",
+	"round-begun:9",         "round-collected:9",
+	"round-lanes-read:9",    "batch-before-commit:1",
+	"batch-before-commit:9", "batch-after-commit:1",
+	"batch-after-commit:9",  "cells-half:9",
+	"cells-moved:9",         "lanes-moved:9",
+	"redone-set:9",          "synced-before:9",
+	"synced-after:9",        "plan-before-commit:3",
+	"plan-after-commit:3",   "apply-before-commit:3",
+	"apply-after-commit:3",  "trim-before-commit:3",
+	"trim-after-commit:3",
 };
 
 /* Shared with the client. */

@@ -40,9 +40,9 @@ static const struct {
 	const char *begins_with;
 	enum situation situation;
 } situations[] = {
-        {"start-", START}, {"journal-", MAKE},   {"adopt-", ADOPT},
-        {"redo-", REDO},   {"merge-", LOCKED},   {"ledger-made", START},
-        {"final-", FINAL},
+	{"start-", START}, {"journal-", MAKE}, {"adopt-", ADOPT},
+	{"redo-", REDO},   {"merge-", LOCKED}, {"ledger-made", START},
+	{"final-", FINAL},
 };
 
 static char points[POINTS_MAX][NAME_BYTES];
@@ -290,8 +290,8 @@ static void random_kills(struct dice *d, unsigned kills)
 
 	begin(&t, 3);
 	for (unsigned i = 0; i < kills; i++) {
-		struct timespec life = {
-		        .tv_nsec = (long)dice_below(d, 120) * 1000000};
+		struct timespec life = {.tv_nsec = (long)dice_below(d, 120) *
+		                                   1000000};
 
 		rig_spawn(&t.rig, NULL);
 		/* No event: this is where the kill is random. */

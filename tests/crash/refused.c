@@ -41,8 +41,8 @@ static void add(struct wbc_table *t, int64_t key, const char *column,
                 int64_t delta)
 {
 	struct wbc_value k = wbc_int64(NULL, key);
-	int error = wbc_add_int64(t, &k, 1, (unsigned)wbc_column(t, column),
-	                          delta);
+	int error =
+		wbc_add_int64(t, &k, 1, (unsigned)wbc_column(t, column), delta);
 
 	if (error)
 		tap_bail("adding: %s", wbc_error_name(error));
@@ -68,7 +68,7 @@ static void on_missing_deadletter(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter, m counter)",
+		begin("t(id int key, n counter, m counter)",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER,"
 	              " m INTEGER);"
 	              "INSERT INTO t VALUES(1, 10, 0), (3, 30, 0)");
@@ -105,7 +105,7 @@ static void on_missing_ignore(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter) on_missing=ignore",
+		begin("t(id int key, n counter) on_missing=ignore",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER);"
 	              "INSERT INTO t VALUES(1, 10)");
 
@@ -128,7 +128,7 @@ static void on_missing_insert(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter) on_missing=insert",
+		begin("t(id int key, n counter) on_missing=insert",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER,"
 	              " other TEXT DEFAULT 'default');"
 	              "INSERT INTO t VALUES(1, 10, 'mine')");
@@ -149,9 +149,9 @@ static void on_missing_insert(void)
 static void insert_values(struct wbc_table *t, int64_t id, const char *name)
 {
 	struct wbc_value row[2] = {
-	        wbc_int64("id", id),
-	        name ? wbc_text("name", name, (uint32_t)strlen(name))
-	             : wbc_null("name")};
+		wbc_int64("id", id),
+		name ? wbc_text("name", name, (uint32_t)strlen(name))
+		     : wbc_null("name")};
 	int error = wbc_insert(t, row, 2, RIG_PATIENCE_MS);
 
 	if (error)
@@ -162,10 +162,10 @@ static void insert_values(struct wbc_table *t, int64_t id, const char *name)
 static void constraints(void)
 {
 	struct wbc_flush_result result;
-	struct wbc_table *t =
-	        begin("t(id int key, n counter, name text)",
-	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER DEFAULT 0"
-	              " CHECK (n < 100), name TEXT NOT NULL UNIQUE)");
+	struct wbc_table *t = begin(
+		"t(id int key, n counter, name text)",
+		"CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER DEFAULT 0"
+		" CHECK (n < 100), name TEXT NOT NULL UNIQUE)");
 
 	insert_values(t, 1, "one");
 	insert_values(t, 2, "one");
@@ -181,9 +181,10 @@ static void constraints(void)
 	tap_is_int(rig_sql_int(&rig, "SELECT count(*) FROM t WHERE"
 	                             " (id=1 AND n=99) OR (id=4 AND n=0)"),
 	           2, "exactly");
-	tap_is_int(rig_sql_int(&rig, "SELECT count(*) FROM wbc_dead_letters"
-	                             " WHERE kind='insert' AND (reason LIKE"
-	                             " '%UNIQUE%' OR reason LIKE '%NOT NULL%')"),
+	tap_is_int(rig_sql_int(&rig,
+	                       "SELECT count(*) FROM wbc_dead_letters"
+	                       " WHERE kind='insert' AND (reason LIKE"
+	                       " '%UNIQUE%' OR reason LIKE '%NOT NULL%')"),
 	           3, "inserts say which constraint");
 	letter("SELECT content ->> 'name' FROM wbc_dead_letters WHERE key ->>"
 	       " 'id' = 2",
@@ -199,7 +200,7 @@ static void overflow(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter, m counter)",
+		begin("t(id int key, n counter, m counter)",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER,"
 	              " m INTEGER);"
 	              "INSERT INTO t VALUES(1, 9223372036854775800, 0),"
@@ -231,7 +232,7 @@ static void nulls(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter, x double counter)",
+		begin("t(id int key, n counter, x double counter)",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER,"
 	              " x REAL); INSERT INTO t(id) VALUES(1), (2)");
 	struct wbc_value key = wbc_int64(NULL, 1);
@@ -257,7 +258,7 @@ static void readers(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter)",
+		begin("t(id int key, n counter)",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER"
 	              " CHECK (n < 100)); INSERT INTO t VALUES(1, 50)");
 	struct wbc_value key = wbc_int64(NULL, 1);
@@ -281,7 +282,7 @@ static void rollback_trigger(void)
 {
 	struct wbc_flush_result result;
 	struct wbc_table *t =
-	        begin("t(id int key, n counter)",
+		begin("t(id int key, n counter)",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER);"
 	              "INSERT INTO t VALUES(1, 0), (2, 0), (3, 0);"
 	              "CREATE TRIGGER no BEFORE UPDATE ON t WHEN new.n = 13"
@@ -290,8 +291,9 @@ static void rollback_trigger(void)
 	add(t, 1, "n", 12);
 	add(t, 2, "n", 13);
 	add(t, 3, "n", 14);
-	tap_is_int(flush(&result), WBC_E_REFUSED,
-	           "P13: a row whose refusal undoes the transaction is refused");
+	tap_is_int(
+		flush(&result), WBC_E_REFUSED,
+		"P13: a row whose refusal undoes the transaction is refused");
 	tap_is_uint(result.rows_refused, 1, "it alone");
 	tap_is_int(rig_sql_int(&rig, "SELECT sum(n) FROM t"), 12 + 14,
 	           "the others are written, once");
@@ -304,7 +306,7 @@ static void rollback_trigger(void)
 static void over_kills(const char *point)
 {
 	struct wbc_table *t =
-	        begin("t(id int key, n counter, name text)",
+		begin("t(id int key, n counter, name text)",
 	              "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER"
 	              " CHECK (n < 100), name TEXT UNIQUE);"
 	              "INSERT INTO t VALUES(1, 0, 'one')");
@@ -320,7 +322,8 @@ static void over_kills(const char *point)
 	           "the flusher dies at %s", point);
 	rig_start(&rig);
 	tap_ok(rig_flush(c) == 0 || rig_flush(c) == 0, "the next one flushes");
-	tap_is_int(letters(), 2, "P13, P5: each refused row is one dead letter");
+	tap_is_int(letters(), 2,
+	           "P13, P5: each refused row is one dead letter");
 	tap_is_int(rig_sql_int(&rig, "SELECT count(*) FROM t WHERE"
 	                             " (id=1 AND n=50) OR id=3"),
 	           2, "P5: the others are written once");

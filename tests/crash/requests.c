@@ -34,11 +34,10 @@ static void begin(struct state *s, const char *flush_interval)
 	s->rig.tables[0] = a_spec;
 	s->rig.tables[1] = b_spec;
 	s->rig.tables[2] = log_spec;
-	rig_sql(&s->rig,
-	        "CREATE TABLE a(name TEXT PRIMARY KEY, n INTEGER CHECK"
-	        " (n < 1000000));"
-	        "CREATE TABLE b(name TEXT PRIMARY KEY, n INTEGER);"
-	        "CREATE TABLE log(seq INTEGER UNIQUE, note TEXT)");
+	rig_sql(&s->rig, "CREATE TABLE a(name TEXT PRIMARY KEY, n INTEGER CHECK"
+	                 " (n < 1000000));"
+	                 "CREATE TABLE b(name TEXT PRIMARY KEY, n INTEGER);"
+	                 "CREATE TABLE log(seq INTEGER UNIQUE, note TEXT)");
 	s->c = rig_open(&s->rig);
 	s->a = rig_table(s->c, a_spec);
 	s->b = rig_table(s->c, b_spec);
@@ -218,8 +217,8 @@ static void outcomes(void)
 	rig_sql(&s.rig, "ALTER TABLE a RENAME TO a_away");
 	add(s.a, "row", 1);
 	add(s.b, "row", 1);
-	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result),
-	           WBC_E_PARKED, "a table that cannot be written is told of");
+	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), WBC_E_PARKED,
+	           "a table that cannot be written is told of");
 	tap_is_uint(result.tables_parked, 1, "it is counted");
 	tap_is_str(result.table, "a", "and named");
 	tap_ok(strstr(result.message, "no such table"), "and the reason: %s",

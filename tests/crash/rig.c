@@ -55,8 +55,8 @@ void rig_begin(struct rig *r, const char *name)
 	const char *tmp = getenv("TMPDIR");
 
 	memset(r, 0, sizeof(*r));
-	if (snprintf(r->dir, sizeof(r->dir), "%s/%s-XXXXXX",
-	             tmp ? tmp : "/tmp", name) >= (int)sizeof(r->dir) ||
+	if (snprintf(r->dir, sizeof(r->dir), "%s/%s-XXXXXX", tmp ? tmp : "/tmp",
+	             name) >= (int)sizeof(r->dir) ||
 	    !mkdtemp(r->dir))
 		tap_bail("%s: %s", r->dir, strerror(errno));
 	snprintf(r->segment, sizeof(r->segment), "%s/segment", r->dir);
@@ -195,8 +195,8 @@ static bool said_ready(struct rig *r)
 	char text[512];
 	ssize_t n;
 
-	while ((n = recv(r->notify_fd, text, sizeof(text) - 1,
-	                 MSG_DONTWAIT)) >= 0) {
+	while ((n = recv(r->notify_fd, text, sizeof(text) - 1, MSG_DONTWAIT)) >=
+	       0) {
 		text[n] = '\0';
 		if (strstr(text, "READY=1"))
 			return true;
@@ -206,9 +206,9 @@ static bool said_ready(struct rig *r)
 
 bool rig_ready(struct rig *r)
 {
-	struct pollfd fds[2] = {{.fd = r->notify_fd, .events = POLLIN},
-	                        {.fd = pid_descriptor(r->pid),
-	                         .events = POLLIN}};
+	struct pollfd fds[2] = {
+		{.fd = r->notify_fd, .events = POLLIN},
+		{.fd = pid_descriptor(r->pid), .events = POLLIN}};
 	int64_t end = rig_now_ms() + RIG_PATIENCE_MS;
 	bool ready;
 
@@ -342,10 +342,10 @@ const char *rig_log_last(const struct rig *r, const char *text)
 
 bool rig_log_wait(const struct rig *r, const char *a, const char *b)
 {
-	struct pollfd fds[2] = {{.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
-	                         .events = POLLIN},
-	                        {.fd = pid_descriptor(r->pid),
-	                         .events = POLLIN}};
+	struct pollfd fds[2] = {
+		{.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
+	         .events = POLLIN},
+		{.fd = pid_descriptor(r->pid), .events = POLLIN}};
 	int64_t end = rig_now_ms() + RIG_PATIENCE_MS;
 	char events[4096];
 	bool found;

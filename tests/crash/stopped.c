@@ -39,8 +39,8 @@ enum place {
 	PLACES
 };
 static const char *const place_names[PLACES] = {
-        "having entered", "having loaded the cycle", "having marked",
-        "having added"};
+	"having entered", "having loaded the cycle", "having marked",
+	"having added"};
 
 struct state {
 	struct rig rig;
@@ -171,8 +171,8 @@ static void stop_and_continue(struct state *s, enum place place)
 	int status;
 
 	tap_ok(others_go_on(s), "P2: a client stopped %s delays nobody", where);
-	tap_is_int(its(s) - before, place == ADDED,
-	           "its add is %s", place == ADDED ? "written" : "not there");
+	tap_is_int(its(s) - before, place == ADDED, "its add is %s",
+	           place == ADDED ? "written" : "not there");
 	kill(pid, SIGCONT);
 	waitpid(pid, &status, 0);
 	tap_is_int(status, 0, "it goes on");
@@ -189,7 +189,8 @@ static void stop_over_a_restart(struct state *s, enum place place)
 	pid_t pid = stopped_at(s, place);
 	int status;
 
-	/* Whoever took its marks is dead, and what it had kept to read again. */
+	/* Whoever took its marks is dead, and what it had kept to read again.
+	 */
 	tap_ok(others_go_on(s), "P2: a client stopped %s delays nobody",
 	       place_names[place]);
 	rig_kill(&s->rig);
@@ -255,10 +256,13 @@ static void random_stops(struct state *s, struct dice *d, int stops)
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	tap_is_int(i, stops, "P2: with a client stopped at random, %d flushes "
-	                     "succeed", stops);
-	tap_is_int(behind, 0, "P3: each writes all that it was acknowledged, "
-	                      "and at most one add more");
+	tap_is_int(i, stops,
+	           "P2: with a client stopped at random, %d flushes "
+	           "succeed",
+	           stops);
+	tap_is_int(behind, 0,
+	           "P3: each writes all that it was acknowledged, "
+	           "and at most one add more");
 	more = rig_flush(s->c) ? -1 : its(s) - before - *acked;
 	tap_ok(more == 0 || more == 1, "P3: so does the last one");
 	munmap(acked, 4096);

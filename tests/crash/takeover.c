@@ -21,7 +21,7 @@
 #define PROCS 128
 
 static const char spec[] = "counts(name text key, n counter)"
-                           " on_missing=insert";
+			   " on_missing=insert";
 static const char log_spec[] = "log(seq int)";
 
 struct state {
@@ -86,11 +86,10 @@ static bool exact(const struct state *s)
 	int64_t added = rig_sql_int(&s->rig, "SELECT total(n) FROM counts");
 	int64_t rows = rig_sql_int(&s->rig, "SELECT count(*) FROM log");
 	int64_t different =
-	        rig_sql_int(&s->rig, "SELECT count(DISTINCT seq) FROM log");
+		rig_sql_int(&s->rig, "SELECT count(DISTINCT seq) FROM log");
 
 	tap_diag("%lld adds of %lld, %lld rows of %lld", (long long)added,
-	         (long long)s->added, (long long)rows,
-	         (long long)s->inserted);
+	         (long long)s->added, (long long)rows, (long long)s->inserted);
 	return added == s->added && rows == s->inserted &&
 	       different == s->inserted;
 }
@@ -196,8 +195,7 @@ static void new_segment(void)
 	replace_segment(&s);
 	tap_ok(cycle(&s) < before, "a new segment begins at the beginning");
 	rig_start(&s.rig);
-	tap_ok(cycle(&s) >= before,
-	       "with the old journal its numbers go on");
+	tap_ok(cycle(&s) >= before, "with the old journal its numbers go on");
 	tap_ok(flushed(&s),
 	       "P4: what the lost segment had journaled is applied");
 	tap_is_int(rig_sql_int(&s.rig, "SELECT min(position) FROM wbc_ledger"),
@@ -447,8 +445,9 @@ static void dead_while_it_serves(void)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	took = ms_until_free(&s.rig);
-	tap_ok(took < 1500, "P9: a dead client's slot is free within 1 s (and "
-	                    "500 ms for the scheduler): %lld ms",
+	tap_ok(took < 1500,
+	       "P9: a dead client's slot is free within 1 s (and "
+	       "500 ms for the scheduler): %lld ms",
 	       (long long)took);
 	close(tell[0]);
 	close(tell[1]);

@@ -7,6 +7,7 @@
 #include <float.h>
 
 #include "unit/rig.h"
+#include "unit/step.h"
 
 #define SPEC "t(k text key, n counter, d double counter)"
 #define MAX WBCI_TOTAL_MAX
@@ -239,6 +240,98 @@ static void test_values(void)
 	}
 }
 
+#if STEP_WORKS
+/* Somebody else adds to the cell at each instruction of an add. */
+struct meeting {
+	struct cell mine, other;
+	int64_t delta;
+	int (*add)(struct cell *x, int64_t delta, uint64_t *total);
+	int64_t sum;
+	double double_sum;
+	unsigned failed;
+};
+
+static int add_halves(struct cell *x, int64_t delta, uint64_t *total)
+{
+	double sum;
+	int error;
+
+	wbci_enter(x->t);
+	error = wbci_cell_add_double(x->t, x->e, DOUBLE_CELL,
+	                             (double)delta / 2, &sum);
+	wbci_exit(x->t);
+	*total = 0;
+	return error;
+}
+
+static void add_mine(void *arg)
+{
+	struct meeting *m = arg;
+	uint64_t total;
+
+	m->failed += m->add(&m->mine, m->delta, &total) != 0;
+}
+
+static void add_other(void *arg)
+{
+	struct meeting *m = arg;
+	uint64_t total;
+
+	m->failed += add_slow(&m->other, 3, &total) != 0;
+	m->failed += add_halves(&m->other, 3, &total) != 0;
+	m->sum += 3;
+	m->double_sum += 1.5;
+}
+
+static void test_meeting(void)
+{
+	static const struct {
+		int (*add)(struct cell *x, int64_t delta, uint64_t *total);
+		int64_t delta;
+		const char *what;
+	} adds[] = {{add_hot, 7, "a small add"},
+	            {add_slow, -7, "a small add, the other way"},
+	            {add_slow, SMALL + 1, "a large add"},
+	            {add_halves, 7, "an add of a double"}};
+
+	for (size_t i = 0; i < N(adds); i++) {
+		struct meeting m = {.mine = begin(), .add = adds[i].add};
+		struct wbci_client *c = rig_client(&m.mine.rig);
+		unsigned wrong = 0;
+		bool met = true;
+
+		m.other = m.mine;
+		m.other.c = c;
+		m.other.t = rig_thread(c);
+		for (unsigned long at = 1; met; at += STEP_STRIDE) {
+			/* Back and forth, so that the range is not left. */
+			m.delta = at / STEP_STRIDE % 2 ? -adds[i].delta
+			                               : adds[i].delta;
+			met = step_once(add_mine, &m, add_other, &m, at);
+			if (adds[i].add == add_halves)
+				m.double_sum += (double)m.delta / 2;
+			else
+				m.sum += m.delta;
+			wrong += (int64_t)order_load(&m.mine.e->total) !=
+			         m.sum;
+			wrong += wbci_double_of(order_load(wbci_entry_total(
+			                 m.mine.e, DOUBLE_CELL))) !=
+			         m.double_sum;
+		}
+		tap_ok(wrong == 0 && m.failed == 0,
+		       "%s that meets another at any instruction is exact",
+		       adds[i].what);
+		wbci_client_close(&c);
+		end(&m.mine);
+	}
+}
+#else
+static void test_meeting(void)
+{
+	tap_skip(4, STEP_WHY_NOT);
+}
+#endif
+
 /* Several at one cell, with deltas of every size. */
 enum { ADDERS = 4, ADDS = 20000 };
 struct adder {
@@ -388,6 +481,7 @@ int main(void)
 	test_int64();
 	test_double();
 	test_values();
+	test_meeting();
 	test_together();
 	test_edge();
 	return tap_done();

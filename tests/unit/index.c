@@ -277,6 +277,34 @@ static void test_digits(void)
 	}
 }
 
+/* Keys that differ in nothing that a word of the index tells. */
+static void test_alike(void)
+{
+	struct rig rig = make(2);
+	struct wbci_client *c = rig_client(&rig);
+	struct wbci_thread *t = rig_thread(c);
+	const struct wbci_segment *s = &c->segment;
+	struct clash here, absent;
+	struct wbci_key table, longer;
+	unsigned found = 0;
+
+	here.k = clash_key(s, here.name, 1, 0x1234567);
+	here.offset = open_key(t, &here.k);
+	absent.k = clash_key(s, absent.name, 2, here.k.hash);
+	table = longer = here.k;
+	table.head ^= 1 << 8;
+	longer.head += 1 << 16;
+	found += find_key(t, &absent.k) != 0 || find_hot(t, &absent.k) != 0;
+	found += find_key(t, &table) != 0 || find_hot(t, &table) != 0;
+	found += find_key(t, &longer) != 0 || find_hot(t, &longer) != 0;
+	tap_is_uint(found, 0, "another key, table or length under the same "
+	                      "hash is not taken for it");
+	tap_is_int(find_hot(t, &here.k), here.offset, "the key itself is "
+	                                              "found");
+	wbci_client_close(&c);
+	rig_drop(&rig);
+}
+
 /* All bits equal: digits come from the key with other seeds. */
 enum { EQUALS = 300 };
 
@@ -481,10 +509,67 @@ static void test_pruned(void)
 	tap_diag("pruned %u times of %lu", pruned, at);
 	end_closing(&p);
 }
+
+/* Two that unlink the same entry; the first of them inserts anew. */
+struct unlinking {
+	struct wbci_thread *first, *second;
+	struct clash key;
+	int64_t anew;
+	int by_first, by_second;
+};
+
+static void unlink_first(void *arg)
+{
+	struct unlinking *u = arg;
+
+	u->by_first = unlink_key(u->first, &u->key.k,
+	                         (uint64_t)u->key.offset);
+	u->anew = open_key(u->first, &u->key.k);
+}
+
+static void unlink_second(void *arg)
+{
+	struct unlinking *u = arg;
+
+	u->by_second = unlink_key(u->second, &u->key.k,
+	                          (uint64_t)u->key.offset);
+}
+
+static void test_unlinked_twice(void)
+{
+	struct rig rig = make(2);
+	struct wbci_client *c = rig_client(&rig), *other = rig_client(&rig);
+	struct unlinking u = {.first = rig_thread(other),
+	                      .second = rig_thread(c)};
+	unsigned wrong = 0;
+	bool met = true;
+
+	u.key.k = clash_key(&c->segment, u.key.name, 1, 5);
+	u.anew = open_key(u.first, &u.key.k);
+	for (unsigned long at = 1; met; at += STEP_STRIDE) {
+		u.key.offset = u.anew;
+		u.by_first = 0;
+		met = step_once(unlink_second, &u, unlink_first, &u, at);
+		if (met)
+			wrong += u.by_first + u.by_second != 1 ||
+			         find_key(u.second, &u.key.k) !=
+			                 u.anew;
+	}
+	tap_is_uint(wrong, 0, "two that unlink an entry do so once, and do "
+	                      "not take its successor along (P3)");
+	wbci_client_close(&other);
+	wbci_client_close(&c);
+	rig_drop(&rig);
+}
 #else
 static void test_pruned(void)
 {
 	tap_skip(2, STEP_WHY_NOT);
+}
+
+static void test_unlinked_twice(void)
+{
+	tap_skip(1, STEP_WHY_NOT);
 }
 #endif
 
@@ -785,10 +870,12 @@ int main(void)
 	long_text = text;
 	test_many();
 	test_digits();
+	test_alike();
 	test_equal_hashes();
 	test_no_room();
 	test_closing();
 	test_pruned();
+	test_unlinked_twice();
 	test_together(true);
 	test_together(false);
 	test_damage();

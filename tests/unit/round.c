@@ -8,6 +8,7 @@
 #include "shm/round.h"
 
 #include <sched.h>
+#include <sys/stat.h>
 
 #include "shm/cell.h"
 #include "shm/wake.h"
@@ -379,10 +380,12 @@ static void test_new_extents(void)
 	struct test x = begin(40);
 	const struct wbci_segment *s = &x.c->segment;
 	unsigned wrong = 0, n = 0, page = 0;
+	struct stat before, after;
 
 	add(x.t, 0, 1);
 	settle(&x);
-	while (wbci_committed(s) < 6 || page < 64) {
+	/* To an odd number, so that a word of the summary ends behind them. */
+	while (wbci_committed(s) < 7 || page < 64) {
 		uint64_t offset;
 		struct entry_shm *e;
 
@@ -414,9 +417,13 @@ static void test_new_extents(void)
 	for (uint32_t w = 0; w < (s->geo.n_pages + 63) / 64; w++)
 		order_store(&s->summary[w], UINT64_MAX);
 	add(x.t, 5, 1);
+	fstat(s->fd, &before);
 	tap_is_int(run_round(x.b), 0, "summary bits of no page do no harm "
 	                              "(P7)");
 	tap_is_uint(x.b->sum[5], 2, "and hide nothing");
+	fstat(s->fd, &after);
+	tap_is_int(after.st_blocks, before.st_blocks,
+	           "memory that is not committed is not touched (P8)");
 	end(&x);
 }
 
@@ -450,7 +457,9 @@ static void test_hostile(void)
 	add(x.t, 1, 100);
 	e->n_cells = 17;
 	run_round(x.b);
-	tap_is_uint(x.b->rounds.corrupt, 1, "an entry with too many cells is "
+	e->n_cells = 255;
+	run_round(x.b);
+	tap_is_uint(x.b->rounds.corrupt, 2, "an entry with too many cells is "
 	                                    "counted as corrupt (P7)");
 	e->n_cells = 2;
 	e->key_len = 1025;
@@ -461,6 +470,14 @@ static void test_hostile(void)
 	restart(x.b);
 	run_round(x.b);
 	tap_is_uint(x.b->sum[1], 111, "mended, it brings its change");
+	add(x.t, 1, 1000);
+	order_store(&e->word, wbci_entry_word(1, ENTRY_DEAD));
+	run_round(x.b);
+	order_store(&e->word, wbci_entry_word(1, ENTRY_FREE));
+	restart(x.b);
+	run_round(x.b);
+	tap_is_uint(x.b->sum[1], 111, "what is dead or free is no entry, "
+	                              "whatever its cells say");
 	end(&x);
 }
 
@@ -872,6 +889,151 @@ static void test_each_instruction_of_an_add(void)
 }
 
 /*
+ * Somebody meets a round in which an entry was marked a moment ago, comes
+ * back when it is forgotten, finds it marked in his cycle or marks it, and
+ * adds only after yet another round.
+ */
+struct comeback {
+	struct test *x;
+	struct wbci_thread *late;
+	struct entry_shm *e; /* in the late one's section */
+};
+
+static void add_at_once(void *arg)
+{
+	struct comeback *c = arg;
+
+	add(c->x->t, 1, 10);
+}
+
+static void enter_and_mark(void *arg)
+{
+	struct comeback *c = arg;
+
+	c->e = open_entry(c->late, 1);
+	wbci_mark(c->late, c->e);
+}
+
+static void begin_a_round(void *arg)
+{
+	wbci_round_begin(&((struct test *)arg)->b->rounds);
+}
+
+/* Somebody adds at an instruction of a round, somebody else much later. */
+static unsigned mark_at(struct comeback *c, unsigned long at, bool *met)
+{
+	struct book *b = c->x->b;
+
+	*met = step_once(begin_a_round, c->x, add_at_once, c, at);
+	wbci_round_read(&b->rounds, visit, b);
+	wbci_round_end(&b->rounds);
+	rig_advance(b->c, 3);
+	enter_and_mark(c);
+	run_round(b);
+	order_add_relaxed(wbci_entry_total(c->e, 0), 100);
+	wbci_exit(c->late);
+	run_round(b);
+	return b->sum[1] != order_load(&c->e->total);
+}
+
+/* The epoch moves on, and then somebody enters. */
+static void advance_and_enter(void *arg)
+{
+	struct comeback *c = arg;
+
+	wbci_epoch_advance(c->late->client);
+	enter_and_mark(c);
+}
+
+/* Somebody enters and marks at an instruction of a round, and adds later. */
+static unsigned enter_at(struct comeback *c, unsigned long at, bool *met)
+{
+	struct book *b = c->x->b;
+
+	*met = step_once(begin_a_round, c->x,
+	                 at % 2 ? enter_and_mark : advance_and_enter, c, at);
+	if (!*met)
+		enter_and_mark(c);
+	wbci_round_read(&b->rounds, visit, b);
+	wbci_round_end(&b->rounds);
+	for (unsigned i = 0; i < 3; i++)
+		run_round(b);
+	order_add_relaxed(wbci_entry_total(c->e, 0), 100);
+	wbci_exit(c->late);
+	run_round(b);
+	return b->sum[1] != order_load(&c->e->total);
+}
+
+static void test_comebacks(void)
+{
+	static const struct {
+		unsigned (*meet)(struct comeback *c, unsigned long at,
+		                 bool *met);
+		const char *what;
+	} kinds[] = {{mark_at, "marked"}, {enter_at, "entered and marked"}};
+
+	for (size_t i = 0; i < N(kinds); i++) {
+		struct test x = begin(2);
+		struct wbci_client *late = rig_client(&x.rig);
+		struct comeback c = {.x = &x, .late = rig_thread(late)};
+		unsigned lost = 0;
+		bool met = true;
+
+		add(x.t, 1, 1);
+		for (unsigned long at = 1; met; at += 17) {
+			settle(&x);
+			rig_thread(x.b->c);
+			lost += kinds[i].meet(&c, at, &met);
+		}
+		tap_is_uint(lost, 0,
+		            "an entry %s at any instruction of a round's "
+		            "beginning, and changed rounds later, is found "
+		            "(P3)", kinds[i].what);
+		wbci_client_close(&late);
+		end(&x);
+	}
+}
+
+/*
+ * A client is killed at each instruction of its first add in a cycle.  What
+ * it added is collected, and so is what the next one adds in the same cycle.
+ */
+static void test_killed(void)
+{
+	unsigned lost = 0, torn = 0;
+
+	for (unsigned next = 0; next < 2; next++) {
+		struct test x = begin(2);
+		struct wbci_client *other = rig_client(&x.rig);
+		struct wbci_thread *second = rig_thread(other);
+		bool killed = true;
+		struct entry_shm *e;
+
+		add(x.t, 1, 1);
+		e = open_entry(x.t, 1);
+		wbci_exit(x.t);
+		for (unsigned long at = 1; killed; at += STEP_STRIDE) {
+			settle(&x);
+			killed = step_until(add_to_one, &x, at);
+			if (next)
+				add(second, 1, 1);
+			/* As the reaper does. */
+			order_release(x.t->epoch, 0);
+			run_round(x.b);
+			if (next)
+				lost += x.b->sum[1] != order_load(&e->total);
+			else
+				torn += x.b->sum[1] != order_load(&e->total);
+		}
+		wbci_client_close(&other);
+		end(&x);
+	}
+	tap_is_uint(torn, 0, "what a client did before it was killed, at any "
+	                     "instruction of an add, is collected");
+	tap_is_uint(lost, 0, "and what others add to the entry then (P3)");
+}
+
+/*
  * An extent is committed, and an entry made in it, after each instruction of
  * a round's beginning.
  */
@@ -952,6 +1114,16 @@ static void test_each_instruction_of_an_add(void)
 	tap_skip(2, STEP_WHY_NOT);
 }
 
+static void test_comebacks(void)
+{
+	tap_skip(2, STEP_WHY_NOT);
+}
+
+static void test_killed(void)
+{
+	tap_skip(2, STEP_WHY_NOT);
+}
+
 static void test_growth_meets_a_round(void)
 {
 	tap_skip(2, STEP_WHY_NOT);
@@ -976,6 +1148,8 @@ int main(void)
 	test_want();
 	test_each_instruction();
 	test_each_instruction_of_an_add();
+	test_comebacks();
+	test_killed();
 	test_growth_meets_a_round();
 	return tap_done();
 }

@@ -317,8 +317,8 @@ static void test_hostile(void)
 	struct test x = begin();
 	struct dice d = dice_seeded();
 	struct wbci_schema schema;
-	struct spec_shm *spec;
-	uint64_t offset, end_off;
+	struct spec_shm *spec, *last;
+	uint64_t offset, end_off, page_end;
 	unsigned wrong = 0;
 	uint64_t offsets[8];
 
@@ -327,6 +327,7 @@ static void test_hostile(void)
 	spec = wbci_at(x.s, offset);
 	end_off = x.s->geo.extents_off +
 	          wbci_committed(x.s) * (uint64_t)WBCI_EXTENT_BYTES;
+	page_end = end_off - WBCI_PAGE_BYTES;
 	memcpy(offsets,
 	       (uint64_t[]){1, 64, offset + 1, offset - 64, end_off,
 	                    end_off + 64, UINT64_MAX, UINT64_MAX - 63},
@@ -339,10 +340,14 @@ static void test_hostile(void)
 		wrong += error != WBC_E_CORRUPT;
 		wrong += declare(x.t, "b(k text key)") != WBC_E_CORRUPT;
 	}
-	/* The last block of the last page: nothing behind it is read. */
-	order_store(&x.s->tables[0].spec, end_off - 64);
-	memset(wbci_at(x.s, end_off - 64), 'x', 64);
-	*(uint32_t *)wbci_at(x.s, end_off - 64) = 57;
+	/* The last block of a page: nothing behind it is read. */
+	order_store(&x.s->tables[0].spec, page_end - 64);
+	last = wbci_at(x.s, page_end - 64);
+	memset(last->text, ' ', 60);
+	memcpy(last->text, spec->text, spec->bytes);
+	last->bytes = 56;
+	wrong += wbci_table_schema(x.s, 0, &schema, NULL) != 0;
+	last->bytes = 57;
 	wrong += wbci_table_schema(x.s, 0, &schema, NULL) != WBC_E_CORRUPT;
 	tap_is_uint(wrong, 0, "a declaration that lies where none can is found "
 	                      "out (P7)");
