@@ -66,8 +66,8 @@ static const struct words errors[] = {
 	WBC(WBC_E_NAN,
 	    "NaN and infinities are not stored; give a finite number."),
 	WBC(WBC_E_NOROW,
-	    "The database has no such row; insert it, or declare the table "
-	    "with on_missing=insert."),
+	    "The database has no such row; insert it, or start wbc-flusher "
+	    "with on_missing=insert behind the table's columns."),
 	WBC(WBC_E_SPEC,
 	    "The table specification does not parse; its message says where, "
 	    "and it should look like words(word text key, n counter)."),

@@ -25,7 +25,8 @@ struct wbc;
  * @flags:        WBC_CREATE, WBC_EXCLUSIVE
  * @mode:         permission bits of a new segment; 0 means 0600
  * @group:        group id of a new segment; -1 leaves it
- * @max_bytes:    the most that a new segment may ever take; 0 means 4 GiB.
+ * @max_bytes:    the most that the rows and index of a new segment may ever
+ *                take; 0 means 4 GiB.  Fixed parts and lanes come on top.
  *                Memory is taken as it is needed, 2 MiB at a time
  * @capacity:     how many keys a new segment is laid out for; 0 means
  *                262144.  More are allowed and cost a little more each

@@ -43,7 +43,7 @@ static const char help[] =
 	"                           'words(word text key, n counter)\n"
 	"                           on_missing=insert'\n"
 	"      --create             create the segment if it is missing, with\n"
-	"      --max-size BYTES       the most it may ever take (4G)\n"
+	"      --max-size BYTES       the most that its rows and index may take (4G)\n"
 	"      --capacity KEYS        how many keys it is laid out for\n"
 	"      --mode OCTAL           its permissions (0600)\n"
 	"      --journal-interval T how long a change may be in the segment\n"

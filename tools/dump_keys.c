@@ -316,9 +316,9 @@ static void json_cell(struct json *j, const char *name,
 	else
 		json_int(j, "value", c->i);
 	if (c->is_double)
-		json_double(j, "pending", c->pending_d);
+		json_double(j, "unjournaled", c->pending_d);
 	else
-		json_int(j, "pending", c->pending_i);
+		json_int(j, "unjournaled", c->pending_i);
 	json_end(j);
 }
 

@@ -100,7 +100,7 @@ static void json_table(struct json *j, const struct summary *sum, unsigned i)
 	}
 	json_uint(j, "rows", sum->rows[i]);
 	json_uint(j, "rows_unjournaled", sum->changed[i]);
-	json_uint(j, "rows_pending", order_load(&t->rows_pending));
+	json_uint(j, "rows_unwritten", order_load(&t->rows_pending));
 	json_uint(j, "rows_applied", order_load(&t->rows_applied));
 	json_uint(j, "rows_refused", order_load(&t->rows_refused));
 	json_uint(j, "settled_below", order_load(&t->settled));

@@ -27,6 +27,7 @@
 /* What it takes to pass a point, and to pass it again. */
 enum situation {
 	WORK,   /* it works; twice in one life */
+	TABLES, /* it meets a table for the first time; then another one */
 	START,  /* it starts; again in the next life */
 	REDO,   /* it starts after one that left cursors behind */
 	LOCKED, /* batches pile up, since the database is locked */
@@ -40,9 +41,9 @@ static const struct {
 	const char *begins_with;
 	enum situation situation;
 } situations[] = {
-	{"start-", START}, {"journal-", MAKE}, {"adopt-", ADOPT},
-	{"redo-", REDO},   {"merge-", LOCKED}, {"ledger-made", START},
-	{"final-", FINAL},
+	{"start-", START}, {"journal-", MAKE},     {"adopt-", ADOPT},
+	{"redo-", REDO},   {"merge-", LOCKED},     {"ledger-made", START},
+	{"final-", FINAL}, {"ledger-row", TABLES},
 };
 
 static char points[POINTS_MAX][NAME_BYTES];
@@ -214,6 +215,7 @@ static void second_passage(struct trial *t, const char *point)
 	snprintf(twice, sizeof(twice), "%s:2", point);
 	switch (situation_of(point)) {
 	case WORK:
+	case TABLES:
 		live_and_die(t, twice);
 		return;
 	case LOCKED:

@@ -61,9 +61,11 @@ summary()
 	wbc-shmdump summary --json | jq -r "$1"
 }
 
+# Its lock is held, and its process has its slot.
 flusher_is_alive()
 {
-	[ "$(summary .flusher.alive)" = true ]
+	[ "$(summary '[.flusher.alive, .processes.alive > 0] | @csv')" = \
+		true,true ]
 }
 
 needs_flusher()

@@ -49,7 +49,7 @@ in_db()
 	[ "$(in_db 'SELECT n FROM words')" = 5 ]
 	run -0 wbc-shmdump keys
 	[[ $output == *'hello  5'* ]]
-	[ "$(wbc-shmdump keys --json | jq -c '.rows[0].cells.n')" = '{"state":"known","value":5,"pending":0}' ]
+	[ "$(wbc-shmdump keys --json | jq -c '.rows[0].cells.n')" = '{"state":"known","value":5,"unjournaled":0}' ]
 }
 
 @test "what somebody else wrote to the database shows after the next flush" {
@@ -82,7 +82,7 @@ c|7' ]
 	wbc-shmctl insert --table 'log(file text, bytes int)' file=a
 	run -0 wbc-shmctl sync
 	[ "$(summary '[.tables[].rows_unjournaled, .lanes.waiting_bytes] | add')" -eq 0 ]
-	[ "$(wbc-shmdump keys --json --dirty | jq '[.rows[].cells.n.pending] | add // 0')" -eq 0 ]
+	[ "$(wbc-shmdump keys --json --dirty | jq '[.rows[].cells.n.unjournaled] | add // 0')" -eq 0 ]
 }
 
 @test "summary and procs show the flusher, check passes beside it" {
@@ -90,7 +90,7 @@ c|7' ]
 	wbc-shmctl add --table "$words" word=a n=1
 	wbc-shmctl flush
 	[ "$(summary '[.flusher.alive, .flusher.pid, .flusher.generation] | @csv')" = "true,$flusher,1" ]
-	[ "$(summary '.tables[] | select(.table == "words") | [.rows, .rows_applied, .rows_refused, .rows_pending] | @csv')" = 1,1,0,0 ]
+	[ "$(summary '.tables[] | select(.table == "words") | [.rows, .rows_applied, .rows_refused, .rows_unwritten] | @csv')" = 1,1,0,0 ]
 	[ "$(summary '.flusher.journal_id | length')" -eq 32 ]
 	[ "$(wbc-shmdump procs --json | jq ".processes[] | select(.pid == $flusher) | .flusher and .alive")" = true ]
 	run -0 wbc-shmdump check
@@ -157,7 +157,7 @@ c|7' ]
 	serve
 	wbc-shmctl add --table "$words" word=a n=1
 	end "$flusher" KILL
-	[ "$(summary '[.flusher.alive, .processes.dead] | @csv')" = false,1 ]
+	until_true eval '[ "$(summary "[.flusher.alive, .processes.dead] | @csv")" = false,1 ]'
 	run -0 wbc-shmdump check
 	[[ $output == *"dead process"* ]]
 	serve

@@ -61,7 +61,7 @@ words='words(word text key, n counter)'
 	wbc-shmctl add --table "$words" word=hello n=3
 	wbc-shmctl add words word=hello n=+4
 	wbc-shmctl add default.words word=hello n=-2
-	[ "$(wbc-shmdump keys --json | jq -c '.rows[0] | [.key.word, .cells.n.pending]')" = '["hello",5]' ]
+	[ "$(wbc-shmdump keys --json | jq -c '.rows[0] | [.key.word, .cells.n.unjournaled]')" = '["hello",5]' ]
 }
 
 @test "add takes composite keys in any order, and several counters of both types" {
@@ -70,7 +70,7 @@ words='words(word text key, n counter)'
 	t='t(a int key, b text key, x counter, y double counter)'
 	wbc-shmctl add --table "$t" b='x=y, z' a=-7 x=1 y=0.25
 	wbc-shmctl add t y=-1.5 a=-7 b='x=y, z'
-	[ "$(wbc-shmdump keys --json | jq -c '.rows[] | [.key, .cells.x.pending, .cells.y.pending]')" = \
+	[ "$(wbc-shmdump keys --json | jq -c '.rows[] | [.key, .cells.x.unjournaled, .cells.y.unjournaled]')" = \
 		'[{"a":-7,"b":"x=y, z"},1,-1.25]' ]
 }
 
@@ -160,7 +160,7 @@ words='words(word text key, n counter)'
 	END
 	[ ! -e "$tmp/x" ]
 	run -0 wbc-shmdump check
-	[ "$(wbc-shmdump keys --json | jq -c '[.rows[].cells.x.pending]')" = '[1]' ]
+	[ "$(wbc-shmdump keys --json | jq -c '[.rows[].cells.x.unjournaled]')" = '[1]' ]
 }
 
 @test "bad names of segments: usage, and nothing is made" {
