@@ -71,7 +71,7 @@ TEST_SHARED = \
 	tests/unit/step.h \
 	tests/unit/value.h
 
-LDADD = tests/tap/libtap.la $(CLIENT_LIBS)
+LDADD = tests/tap/libtap.la $(CLIENT_LIBS) -lm
 FLUSHER_TEST_LIBS = tests/tap/libtap.la $(FLUSHER_LIBS)
 CRASH_LIBS = tests/crash/librig.la tests/tap/libtap.la $(CLIENT_LIBS) \
 	$(SQLITE_LIBS)

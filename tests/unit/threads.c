@@ -108,9 +108,36 @@ static void read_by_key(struct client *c, struct wbc_table *t, unsigned key)
 	c->failed += error != 0 && error != WBC_E_UNKNOWN;
 }
 
+/* A second thread of a client, which shares its handle and counters. */
+struct helper {
+	struct wbc_counter **counters;
+	int64_t n[KEYS];
+	unsigned failed;
+};
+
+static void *help(void *arg)
+{
+	struct helper *h = arg;
+	int64_t value;
+
+	for (unsigned i = 0; i < ADDS; i++) {
+		unsigned key = i * 4 % KEYS;
+		int error = wbc_counter_read(h->counters[key / 4], &value);
+
+		h->failed += error != 0 && error != WBC_E_UNKNOWN;
+		if (wbc_counter_add(h->counters[key / 4], 1))
+			h->failed++;
+		else
+			h->n[key]++;
+	}
+	return NULL;
+}
+
 /* One life of a client: it attaches, works, and goes. */
 static void live(struct client *me, struct dice *d)
 {
+	struct helper helper = {.failed = 0};
+	pthread_t thread;
 	struct wbc *c = rig_open(me->rig);
 	struct wbc_table *t = rig_table(c, SPEC);
 	struct wbc_counter *counters[KEYS / 4];
@@ -125,6 +152,8 @@ static void live(struct client *me, struct dice *d)
 		if (wbc_counter_open(t, &row, 1, COLUMN_N, &counters[i]))
 			tap_bail("no handle");
 	}
+	helper.counters = counters;
+	thread = rig_start(help, &helper);
 	for (unsigned i = 0; i < ADDS; i++) {
 		unsigned key = dice_below(d, KEYS);
 		int64_t delta = dice_below(d, 100);
@@ -138,6 +167,10 @@ static void live(struct client *me, struct dice *d)
 		else
 			add_by_key(me, t, key, delta);
 	}
+	pthread_join(thread, NULL);
+	me->failed += helper.failed;
+	for (unsigned key = 0; key < KEYS; key++)
+		me->n[key] += helper.n[key];
 	wbc_close(&c);
 }
 
@@ -443,13 +476,183 @@ static void race(void)
 	rig_drop(&rig);
 }
 
+/*
+ * Three who know of each other through the epochs alone, since what tells
+ * them that it is their turn orders nothing: one read an entry and left its
+ * section for good, one moves the epoch on, one reuses the entry's block.
+ */
+struct turns {
+	const struct rig *rig;
+	const struct wbci_schema *schema;
+	order_u32 turn; /* relaxed: it orders nothing */
+	unsigned wrong;
+};
+
+enum { TURN_SET_UP, TURN_READ, TURN_RETIRE, TURN_ADVANCE, TURN_REUSE,
+       TURN_END };
+
+static void wait_turn(struct turns *t, uint32_t turn)
+{
+	while (order_load(&t->turn) < turn)
+		sched_yield();
+}
+
+static void next_turn(struct turns *t)
+{
+	order_store(&t->turn, order_load(&t->turn) + 1);
+}
+
+static void *read_and_leave(void *arg)
+{
+	struct turns *x = arg;
+	struct wbci_client *c = rig_client(x->rig);
+	struct wbci_thread *t = rig_thread(c);
+	struct wbci_key k = rig_key(&c->segment, "old", 3);
+	struct entry_shm *e;
+	uint64_t offset;
+
+	wait_turn(x, TURN_READ);
+	x->wrong += wbci_entry_find(t, &k, &e, &offset) != 0;
+	wbci_exit(t);
+	next_turn(x);
+	wait_turn(x, TURN_END);
+	wbci_client_close(&c);
+	return NULL;
+}
+
+static void *advance_twice(void *arg)
+{
+	struct turns *x = arg;
+	struct wbci_client *c = rig_client(x->rig);
+
+	wait_turn(x, TURN_ADVANCE);
+	rig_advance(c, 2);
+	next_turn(x);
+	wait_turn(x, TURN_END);
+	wbci_client_close(&c);
+	return NULL;
+}
+
+static void *retire_and_reuse(void *arg)
+{
+	struct turns *x = arg;
+	struct wbci_client *c = rig_client(x->rig);
+	struct wbci_thread *t = rig_thread(c);
+	struct wbci_key k = rig_key(&c->segment, "old", 3);
+	struct wbci_key new = rig_key(&c->segment, "new", 3);
+	struct entry_shm *e;
+	uint64_t old = 0, offset = 0;
+
+	x->wrong += wbci_entry_open(t, &k, x->schema, &e, &old) != 0;
+	wbci_exit(t);
+	next_turn(x);
+	wait_turn(x, TURN_RETIRE);
+	wbci_enter(t);
+	x->wrong += wbci_index_unlink(t, &k, old) != 1;
+	wbci_block_retire(t, old);
+	wbci_exit(t);
+	next_turn(x);
+	wait_turn(x, TURN_REUSE);
+	wbci_enter(t);
+	x->wrong += wbci_page_reclaim(t, wbci_page_of(&c->segment, old)) != 1;
+	wbci_exit(t);
+	x->wrong += wbci_entry_open(t, &new, x->schema, &e, &offset) != 0;
+	wbci_exit(t);
+	x->wrong += offset != old;
+	next_turn(x);
+	wbci_client_close(&c);
+	return NULL;
+}
+
+static void test_turns(void)
+{
+	void *(*const run[])(void *) = {read_and_leave, advance_twice,
+	                                retire_and_reuse};
+	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
+	struct rig rig = rig_make(&(struct wbci_create){
+	        .max_bytes = WBCI_EXTENT_BYTES,
+	        .capacity = 1,
+	        .procs = 4,
+	        .threads = 4});
+	struct turns x = {.rig = &rig, .schema = &schema};
+	pthread_t threads[N(run)];
+
+	for (size_t i = 0; i < N(run); i++)
+		threads[i] = rig_start(run[i], &x);
+	for (size_t i = 0; i < N(run); i++)
+		pthread_join(threads[i], NULL);
+	tap_is_uint(x.wrong, 0, "a block is reused after its readers have "
+	                        "left, whoever moved the epoch (P6)");
+	rig_drop(&rig);
+}
+
+/* A lane's room is written again after it was read, and that is all. */
+struct lane_turns {
+	struct turns turns;
+	struct wbc *c;
+	struct wbc_table *t;
+	unsigned inserted;
+};
+
+static void *fill_twice(void *arg)
+{
+	struct lane_turns *x = arg;
+	struct wbc_value row[1] = {wbc_text("k", "key", 3)};
+
+	while (!wbc_insert(x->t, row, 1, 0))
+		x->inserted++;
+	next_turn(&x->turns);
+	wait_turn(&x->turns, TURN_RETIRE);
+	while (!wbc_insert(x->t, row, 1, 0))
+		x->inserted++;
+	return NULL;
+}
+
+static void test_lane_turns(void)
+{
+	struct rig rig = rig_make(&(struct wbci_create){
+	        .max_bytes = WBCI_EXTENT_BYTES,
+	        .capacity = 1,
+	        .procs = 4,
+	        .threads = 4,
+	        .lane_bytes = LANE});
+	struct lane_turns x = {.c = rig_open(&rig)};
+	struct wbci_client *c = rig_client(&rig);
+	unsigned char *buffer = aligned_alloc(8, LANE);
+	unsigned read = 0;
+	pthread_t thread;
+
+	if (!buffer)
+		tap_bail("no memory");
+	x.t = rig_table(x.c, SPEC);
+	thread = rig_start(fill_twice, &x);
+	wait_turn(&x.turns, TURN_READ);
+	for (uint32_t slot = 0; slot < 4; slot++) {
+		uint64_t head, tail;
+		int64_t bytes = wbci_lane_read(&c->segment, slot, buffer,
+		                               &head, &tail);
+
+		read += bytes > 0 ? (unsigned)bytes : 0;
+		wbci_lane_move(&c->segment, slot, tail);
+	}
+	next_turn(&x.turns);
+	pthread_join(thread, NULL);
+	tap_ok(read > LANE / 2 && read == x.inserted / 2 * 24,
+	       "a lane's room is used again after it was read, and as much "
+	       "of it");
+	free(buffer);
+	wbci_client_close(&c);
+	wbc_close(&x.c);
+	rig_drop(&rig);
+}
+
 int main(void)
 {
 	struct rig rig = rig_make(&(struct wbci_create){
 	        .max_bytes = 8 * WBCI_EXTENT_BYTES,
 	        .capacity = 1,
 	        .procs = CLIENTS + 2,
-	        .threads = CLIENTS + 2,
+	        .threads = 2 * CLIENTS + 2,
 	        .lane_bytes = LANE});
 	struct client *clients = calloc(CLIENTS, sizeof(*clients));
 	struct ledger *l = calloc(1, sizeof(*l));
@@ -476,6 +679,8 @@ int main(void)
 	l->bad += run_round(l) != 0;
 	check(clients, l);
 	race();
+	test_turns();
+	test_lane_turns();
 	wbci_rounds_free(&l->rounds);
 	wbci_client_close(&l->c);
 	free(l->lane);
