@@ -212,8 +212,8 @@ int wbc_counter_add(struct wbc_counter *counter, int64_t delta)
 		wbci_exit_hot(epoch);
 		return add_slow(counter, delta);
 	}
-	/* Relaxed, as in wbci_cell_add_int64(). */
-	order_add_relaxed(total, (uint64_t)delta);
+	/* ORDER cell.total, release: as in wbci_cell_add_int64(). */
+	order_add_release(total, (uint64_t)delta);
 	wbci_exit_hot(epoch);
 	return 0;
 }

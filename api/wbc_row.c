@@ -150,8 +150,8 @@ int wbc_add_int64(struct wbc_table *t, const struct wbc_value *key,
 	}
 	if (__builtin_expect(!wbci_cell_ready(s->control, e, total, delta), 0))
 		goto leave;
-	/* Relaxed, as in wbci_cell_add_int64(). */
-	order_add_relaxed(total, (uint64_t)delta);
+	/* ORDER cell.total, release: as in wbci_cell_add_int64(). */
+	order_add_release(total, (uint64_t)delta);
 	wbci_exit_hot(epoch);
 	return 0;
 leave:

@@ -12,7 +12,8 @@
  *
  *  - The result is 0 or a count, else a negative error: -errno where one
  *    fits, WBC_E_* where none does.  wbc_strerror() puts either into words.
- *    errno is not touched, nothing is printed, nobody exits.
+ *    errno says nothing and may be changed; nothing is printed, nobody
+ *    exits.
  *  - Results go through the last parameters and are written on success only.
  *  - A handle may be shared by threads.  After fork() the child goes on using
  *    it: it attaches anew, by itself, at its first call.

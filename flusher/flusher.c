@@ -152,16 +152,30 @@ static bool recover(struct wbci_flusher *f)
 	return false;
 }
 
-static void make_round(struct wbci_flusher *f, int64_t now)
+/* The first of rounds that fail, and then ever fewer of them. */
+static void log_round(struct wbci_flusher *f, int error)
+{
+	f->failed_rounds = error ? f->failed_rounds + 1 : 0;
+	if (error && !(f->failed_rounds & (f->failed_rounds - 1)))
+		wbci_log("round-failed", LOG_TEXT("reason", wbc_strerror(error)),
+		         LOG_NUMBER("count", f->failed_rounds));
+}
+
+static int make_round(struct wbci_flusher *f, int64_t now)
 {
 	const struct wbci_config *c = wbci_config_get(&f->config);
 	int64_t interval = c->journal_ms * MS_NS;
+	int error;
 
 	wbci_config_put();
-	/* A lane that stays half full although it was read is no reason for
-	 * another round at once. */
-	f->lanes_idle = wbci_collect(f) != 0 || !f->cursors.n_lanes;
+	error = wbci_collect(f);
+	log_round(f, error);
+	/* A lane that stays half full although it was read, or could not be,
+	 * is no reason for another round at once. */
+	f->lanes_idle = error || (!f->cursors.n_lanes &&
+	                          wbci_lane_half_full(&f->client->segment));
 	f->next_round_ns = now + interval;
+	return error;
 }
 
 /* Flushes that nobody asks for: by the clock, and by the length of queues. */
@@ -243,18 +257,36 @@ static void step(struct wbci_flusher *f)
 	look_around(f, now);
 }
 
+/* The last round could not be made durable: no end to be content with. */
+static void left_in_segment(struct wbci_flusher *f, int error)
+{
+	wbci_log("left-in-segment", LOG_TEXT("segment",
+	                                     f->client->segment.path),
+	         LOG_TEXT("reason", "the journal cannot be written; keep the "
+	                            "segment, mend the journal's disk, start "
+	                            "wbc-flusher again"));
+	f->fatal = error;
+}
+
 /* All that is in the segment goes to the journal, then to the database as far
  * as one attempt brings it. */
 static void final_flush(struct wbci_flusher *f)
 {
 	unsigned reloads = 0;
+	int error;
 
 	wbci_log("stopping", LOG_TEXT("segment", f->client->segment.path));
 	wbci_point(POINT_FINAL_BEGUN);
-	if (!recover(f))
+	if (!recover(f)) {
+		left_in_segment(f, -EIO);
 		return;
+	}
 	wbci_settle(f);
-	make_round(f, wbci_now_ns());
+	error = make_round(f, wbci_now_ns());
+	if (error) {
+		left_in_segment(f, error);
+		return;
+	}
 	wbci_point(POINT_FINAL_JOURNALED);
 	ask_flush_all(f, f->synced);
 	do {
@@ -316,6 +348,30 @@ static void work(struct wbci_flusher *f)
 	log_end(f);
 }
 
+/*
+ * Our thread's slot, before any cursor is moved: without one nothing can be.
+ * The last flusher's may be the only one left, so the dead go first.
+ */
+static int take_slot(struct wbci_flusher *f, const struct wbci_message *m)
+{
+	const struct wbci_segment *s = &f->client->segment;
+	struct wbci_thread *t;
+	unsigned in_section;
+	int error;
+
+	wbci_reap(s, &in_section);
+	error = wbci_thread(f->client, &t);
+	if (error == -EUSERS)
+		return wbci_say(m, error,
+		                "segment: %s: all %u thread slots are in use; "
+		                "end a client, or make the segment anew with "
+		                "more (wbc-shmctl create --threads)",
+		                s->path, s->geo.n_threads);
+	return error ? wbci_say(m, error, "segment: %s: %s", s->path,
+	                        wbc_strerror(error))
+	             : 0;
+}
+
 static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 {
 	const struct wbci_message *m = &f->message;
@@ -325,6 +381,9 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 	if (error)
 		return error;
 	s = &f->client->segment;
+	error = take_slot(f, m);
+	if (error)
+		return error;
 	error = wbci_queues_configure(&f->queues, c);
 	if (!error)
 		error = wbci_load(f, m);

@@ -115,6 +115,7 @@ struct wbci_sink {
 	struct wbci_work *work;
 	struct target *target;
 	bool upsert;   /* the table takes upserts */
+	bool triggers; /* RETURNING does not know what they did */
 	uint64_t item; /* inserts, then rows, counted from 0 */
 	struct poison *poison;
 	unsigned n_poison;
@@ -551,6 +552,7 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 	uint64_t cells = kind == SQL_SELECT ? 0 : c->cells;
 	sqlite3_stmt *stmt;
 	enum verdict v = find_statement(s, kind, cells, &stmt);
+	bool several = false;
 	int at = 1;
 	int code;
 
@@ -562,13 +564,20 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 		bind_value(stmt, at++, &c->keys[i]);
 	c->found = false;
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
-		if (!c->found)
+		if (c->found)
+			several = true;
+		else
 			read_answers(s, stmt, c->answers);
 		c->found = true;
 	}
 	s->work->statements += kind != SQL_SELECT;
 	code = sqlite3_reset(stmt);
-	return code == SQLITE_OK ? STEP_OK : judge_row(s, stmt, code);
+	if (code != SQLITE_OK)
+		return judge_row(s, stmt, code);
+	return several ? fail(s, STEP_PARKED,
+	                      "the key columns name several rows of the table",
+	                      "make them unique")
+	               : STEP_OK;
 }
 
 /* The values of a row that stays as it is. */
@@ -717,7 +726,7 @@ static enum verdict change_row(struct wbci_sink *s, uint64_t at)
 		v = s->upsert ? upsert_row(s, &c) : update_row(s, &c);
 	if (v != STEP_REFUSED) {
 		s->work->applied += v == STEP_OK && s->work->ignored == ignored;
-		return v;
+		return v == STEP_OK && s->triggers ? see_row(s, &c) : v;
 	}
 	/* What the row has now, so that readers stop seeing the refused. */
 	v = bury_change(s, &c, readable);
@@ -858,13 +867,15 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	enum verdict v;
 	bool found;
 
-	s->upsert = false;
-	if (s->work->on_missing != ON_MISSING_INSERT || !schema->n_cells)
+	s->upsert = s->triggers = false;
+	if (!schema->n_cells)
 		return STEP_OK;
 	sqlite3_bind_text(stmt, 1, schema->name, -1, SQLITE_STATIC);
 	v = ask(s, stmt, &found, &triggers);
 	sqlite3_clear_bindings(stmt);
-	if (v != STEP_OK || triggers)
+	s->triggers = triggers > 0;
+	if (v != STEP_OK || triggers ||
+	    s->work->on_missing != ON_MISSING_INSERT)
 		return v;
 	s->upsert = find_statement(s, SQL_UPSERT, 1, &stmt) == STEP_OK;
 	s->broken = false;

@@ -65,6 +65,7 @@ struct wbci_flusher {
 	int64_t away_until_ns;
 	int64_t away_delay_ns;
 	bool doubt_logged;
+	uint64_t failed_rounds; /* in a row */
 	bool lanes_idle; /* no round for the sake of lanes just now */
 
 	uint64_t corrupt; /* records and entries that failed a check */

@@ -29,7 +29,7 @@ int wbci_cell_add_double(struct wbci_thread *t, struct entry_shm *e,
 	had = order_load(word);
 	do {
 		*total = wbci_double_of(had) + delta;
-		if (!isfinite(*total))
+		if (!(fabs(*total) <= WBCI_DOUBLE_MAX))
 			return -ERANGE;
 	} while (!order_cas(word, &had, wbci_bits_of(*total)));
 	return 0;

@@ -18,6 +18,7 @@
 #define WBCI_CELL_H
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -26,6 +27,8 @@
 #include "mark.h"
 
 #define WBCI_TOTAL_MAX (INT64_C(1) << 61)
+/* So that the difference of two totals, and two of those, are finite. */
+#define WBCI_DOUBLE_MAX (DBL_MAX / 8)
 
 static inline double wbci_double_of(uint64_t bits)
 {
@@ -92,16 +95,17 @@ static inline int wbci_cell_add_int64(struct wbci_thread *t,
 		return wbci_cell_add_large(e, cell, delta, total);
 	if (__builtin_expect(wbci_total_refused(order_load(word), delta), 0))
 		return -ERANGE;
-	/* Relaxed: the end of the section publishes it to the round that
-	 * waits for a grace period, and RMWs of one word are never lost. */
-	had = order_add_relaxed(word, (uint64_t)delta);
+	/* ORDER cell.total, release: the thread's inserts before it are seen
+	 * by a round that sees it.  RMWs of one word are never lost. */
+	had = order_add_release(word, (uint64_t)delta);
 	*total = had + (uint64_t)delta;
 	return 0;
 }
 
 /**
  * wbci_cell_add_double() - add to a double cell
- * Return: 0, or -ERANGE if the sum is not finite, and nothing was added.
+ * Return: 0, or -ERANGE if the sum is over WBCI_DOUBLE_MAX either way, and
+ * nothing was added.
  */
 int wbci_cell_add_double(struct wbci_thread *t, struct entry_shm *e,
                          unsigned cell, double delta, double *total);

@@ -199,8 +199,25 @@ static void thread_exits(void *thread)
 	pthread_mutex_unlock(&c->mutex);
 }
 
-int wbci_client_open(struct wbci_client **client, const char *path,
-                     bool flusher, const struct wbci_message *m)
+/*
+ * Not to be cancelled while a mutex or a half-made slot is held: opening and
+ * closing files are places where a thread may be.
+ */
+static int cancel_off(void)
+{
+	int had;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &had);
+	return had;
+}
+
+static void cancel_back(int had)
+{
+	pthread_setcancelstate(had, NULL);
+}
+
+static int open_client(struct wbci_client **client, const char *path,
+                       bool flusher, const struct wbci_message *m)
 {
 	struct wbci_client *c = calloc(1, sizeof(*c));
 	int error = -ENOMEM;
@@ -253,6 +270,16 @@ free_client:
 	return error;
 }
 
+int wbci_client_open(struct wbci_client **client, const char *path,
+                     bool flusher, const struct wbci_message *m)
+{
+	int had = cancel_off();
+	int error = open_client(client, path, flusher, m);
+
+	cancel_back(had);
+	return error;
+}
+
 static void forget(struct wbci_client *c)
 {
 	struct wbci_client **at;
@@ -284,10 +311,12 @@ static void detach(struct wbci_client *c)
 void wbci_client_close(struct wbci_client **client)
 {
 	struct wbci_client *c = *client;
+	int had;
 
 	*client = NULL;
 	if (!c)
 		return;
+	had = cancel_off();
 	forget(c);
 	/* In a forked child that never used it there is nothing to free. */
 	if (*c->attached)
@@ -298,6 +327,7 @@ void wbci_client_close(struct wbci_client **client)
 	munmap(c->attached, WBCI_SYS_PAGE);
 	wbci_segment_close(&c->segment);
 	free(c);
+	cancel_back(had);
 }
 
 static void begin_thread(struct wbci_client *c, uint32_t i, bool fenced)
@@ -350,6 +380,7 @@ static int claim_thread(struct wbci_client *c, struct wbci_thread **t)
 /* Attach after a fork, take a thread slot. */
 static int begin(struct wbci_client *c, struct wbci_thread **t)
 {
+	int had = cancel_off();
 	int error = 0;
 
 	pthread_mutex_lock(&c->mutex);
@@ -363,6 +394,7 @@ static int begin(struct wbci_client *c, struct wbci_thread **t)
 			end_thread(*t);
 	}
 	pthread_mutex_unlock(&c->mutex);
+	cancel_back(had);
 	return error;
 }
 

@@ -36,6 +36,8 @@ typedef _Atomic uint32_t order_u32;
 /* Read-modify-writes: relaxed, acquire and release together, or in S. */
 #define order_add_relaxed(p, v)                                                \
 	atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define order_add_release(p, v)                                                \
+	atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define order_add(p, v)                                                        \
 	atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define order_add_seq(p, v)                                                    \

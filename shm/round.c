@@ -255,11 +255,44 @@ static int visit_kept(struct wbci_rounds *r)
 	return 0;
 }
 
+/* Add a set's pages to another; false if there is no memory for it. */
+static bool unite(const struct wbci_rounds *r, struct wbci_taken *to,
+                  const struct wbci_taken *set)
+{
+	uint32_t *place = calloc(r->n_place ? r->n_place : 1, sizeof(*place));
+	bool whole = place != NULL;
+
+	for (uint32_t i = 0; whole && i < to->n; i++)
+		place[to->pages[i].page] = i + 1;
+	for (uint32_t i = 0; whole && i < set->n; i++) {
+		const struct wbci_taken_page *from = &set->pages[i];
+		struct wbci_taken_page *p;
+
+		p = place[from->page] ? &to->pages[place[from->page] - 1]
+		                      : add_page(to, from->page);
+		for (unsigned w = 0; p && w < WBCI_BITMAP_WORDS; w++)
+			p->bits[w] |= from->bits[w];
+		whole = p != NULL;
+	}
+	free(place);
+	return whole;
+}
+
+/*
+ * While a stopped reader keeps G where it is, all sets wait for the same
+ * grace: they become one, which no round makes larger than the segment.
+ */
 static void keep(struct wbci_rounds *r, struct wbci_taken *set)
 {
 	struct wbci_taken **at = &r->kept;
 
-	while (*at)
+	while (*at && (*at)->next)
+		at = &(*at)->next;
+	if (*at && (*at)->grace == set->grace && unite(r, *at, set)) {
+		free_set(set);
+		return;
+	}
+	if (*at)
 		at = &(*at)->next;
 	set->next = NULL;
 	*at = set;

@@ -34,10 +34,11 @@ static bool copy_cells(struct entry_shm *e, struct wbci_seen *seen)
 	bool changed = false;
 
 	for (unsigned i = 0; i < seen->n_cells; i++) {
-		/* Relaxed: what a round must see is visible by then, see
-		 * round.h; total after journaled would not matter either. */
+		/* Relaxed: the flusher's own. */
 		seen->journaled[i] = order_load(wbci_entry_journaled(e, i));
-		seen->total[i] = order_load(wbci_entry_total(e, i));
+		/* ORDER cell.total, acquire: lanes are read after it, so an
+		 * insert before this sum is in this round or an earlier. */
+		seen->total[i] = order_acquire(wbci_entry_total(e, i));
 		seen->origin[i] = order_load(wbci_entry_origin(e, i));
 		changed |= seen->journaled[i] != seen->total[i];
 	}

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #include "segment_check.h"
 
 #ifdef WBC_TSAN
-#include <pthread.h>
 /*
  * ThreadSanitizer compares addresses, so all handles of one process on one
  * segment share one mapping there.
@@ -276,7 +276,7 @@ static void return_fd(const struct wbci_segment *s, int fd)
 		close(fd);
 }
 
-int wbci_segment_locked(const struct wbci_segment *s, uint64_t byte)
+static int probe_lock(const struct wbci_segment *s, uint64_t byte)
 {
 	struct flock lock = {.l_type = F_RDLCK,
 	                     .l_whence = SEEK_SET,
@@ -295,6 +295,17 @@ int wbci_segment_locked(const struct wbci_segment *s, uint64_t byte)
 	return error ? error : lock.l_type != F_UNLCK;
 }
 
+/* A thread that is cancelled in between would leave the descriptor open. */
+int wbci_segment_locked(const struct wbci_segment *s, uint64_t byte)
+{
+	int had, result;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &had);
+	result = probe_lock(s, byte);
+	pthread_setcancelstate(had, NULL);
+	return result;
+}
+
 int wbci_segment_has_flusher(const struct wbci_segment *s)
 {
 	return wbci_segment_locked(s, WBCI_LOCK_FLUSHER);
@@ -308,8 +319,8 @@ bool wbci_segment_unlinked(const struct wbci_segment *s)
 	       st.st_ino != s->ino;
 }
 
-int wbci_segment_allocate(const struct wbci_segment *s, uint64_t offset,
-                          uint64_t bytes)
+static int allocate(const struct wbci_segment *s, uint64_t offset,
+                    uint64_t bytes)
 {
 	int fd = borrow_fd(s);
 	int error;
@@ -322,6 +333,17 @@ int wbci_segment_allocate(const struct wbci_segment *s, uint64_t offset,
 	} while (error == EINTR);
 	return_fd(s, fd);
 	return -error;
+}
+
+int wbci_segment_allocate(const struct wbci_segment *s, uint64_t offset,
+                          uint64_t bytes)
+{
+	int had, error;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &had);
+	error = allocate(s, offset, bytes);
+	pthread_setcancelstate(had, NULL);
+	return error;
 }
 
 int wbci_segment_grow(const struct wbci_segment *s, uint32_t have)

@@ -149,8 +149,11 @@ static void test_double(void)
 	            {1e15, 0.125, 0, "a small one to a large one"},
 	            {DBL_MAX, DBL_MAX, -ERANGE, "beyond the largest double"},
 	            {-DBL_MAX, -DBL_MAX, -ERANGE, "beyond the least"},
-	            {DBL_MAX, -DBL_MAX, 0, "the largest's negative"},
-	            {DBL_MAX, 1, 0, "what is lost in rounding"},
+	            {WBCI_DOUBLE_MAX, WBCI_DOUBLE_MAX, -ERANGE,
+	             "to where a round's difference could be infinite"},
+	            {WBCI_DOUBLE_MAX, -2 * WBCI_DOUBLE_MAX, 0,
+	             "from one end to the other"},
+	            {WBCI_DOUBLE_MAX, 1, 0, "what is lost in rounding"},
 	            {1, (double)NAN, -ERANGE, "NaN"},
 	            {1, (double)INFINITY, -ERANGE, "infinity"},
 	            {1, -(double)INFINITY, -ERANGE, "minus infinity"}};

@@ -485,7 +485,7 @@ struct turns {
 	const struct rig *rig;
 	const struct wbci_schema *schema;
 	order_u32 turn; /* relaxed: it orders nothing */
-	unsigned wrong;
+	order_u32 wrong;
 };
 
 enum { TURN_SET_UP, TURN_READ, TURN_RETIRE, TURN_ADVANCE, TURN_REUSE,
@@ -502,6 +502,11 @@ static void next_turn(struct turns *t)
 	order_store(&t->turn, order_load(&t->turn) + 1);
 }
 
+static void count_wrong(struct turns *t, bool wrong)
+{
+	order_add_relaxed(&t->wrong, wrong);
+}
+
 static void *read_and_leave(void *arg)
 {
 	struct turns *x = arg;
@@ -512,7 +517,7 @@ static void *read_and_leave(void *arg)
 	uint64_t offset;
 
 	wait_turn(x, TURN_READ);
-	x->wrong += wbci_entry_find(t, &k, &e, &offset) != 0;
+	count_wrong(x, wbci_entry_find(t, &k, &e, &offset) != 0);
 	wbci_exit(t);
 	next_turn(x);
 	wait_turn(x, TURN_END);
@@ -543,22 +548,22 @@ static void *retire_and_reuse(void *arg)
 	struct entry_shm *e;
 	uint64_t old = 0, offset = 0;
 
-	x->wrong += wbci_entry_open(t, &k, x->schema, &e, &old) != 0;
+	count_wrong(x, wbci_entry_open(t, &k, x->schema, &e, &old) != 0);
 	wbci_exit(t);
 	next_turn(x);
 	wait_turn(x, TURN_RETIRE);
 	wbci_enter(t);
-	x->wrong += wbci_index_unlink(t, &k, old) != 1;
+	count_wrong(x, wbci_index_unlink(t, &k, old) != 1);
 	wbci_block_retire(t, old);
 	wbci_exit(t);
 	next_turn(x);
 	wait_turn(x, TURN_REUSE);
 	wbci_enter(t);
-	x->wrong += wbci_page_reclaim(t, wbci_page_of(&c->segment, old)) != 1;
+	count_wrong(x, wbci_page_reclaim(t, wbci_page_of(&c->segment, old)) != 1);
 	wbci_exit(t);
-	x->wrong += wbci_entry_open(t, &new, x->schema, &e, &offset) != 0;
+	count_wrong(x, wbci_entry_open(t, &new, x->schema, &e, &offset) != 0);
 	wbci_exit(t);
-	x->wrong += offset != old;
+	count_wrong(x, offset != old);
 	next_turn(x);
 	wbci_client_close(&c);
 	return NULL;
@@ -581,7 +586,7 @@ static void test_turns(void)
 		threads[i] = rig_start(run[i], &x);
 	for (size_t i = 0; i < N(run); i++)
 		pthread_join(threads[i], NULL);
-	tap_is_uint(x.wrong, 0, "a block is reused after its readers have "
+	tap_is_uint(order_load(&x.wrong), 0, "a block is reused after its readers have "
 	                        "left, whoever moved the epoch (P6)");
 	rig_drop(&rig);
 }
