@@ -45,7 +45,8 @@ FLUSHER_TESTS = \
 	tests/crash/requests \
 	tests/crash/stopped \
 	tests/crash/takeover \
-	tests/crash/threads
+	tests/crash/threads \
+	tests/crash/tight
 
 SCRIPT_TESTS = \
 	tests/abi/headers.sh \
@@ -107,6 +108,7 @@ tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
+tests_crash_tight_LDADD = $(CRASH_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
 endif
 
