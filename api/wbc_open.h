@@ -73,6 +73,7 @@ struct wbc_options {
  *               -ENAMETOOLONG  the name is over 63 bytes
  *               -EUSERS    all process slots are in use
  *               -ENOSPC    the file system is full (see its message)
+ *               -EFBIG     ulimit -f does not allow a file of that size
  *               -EACCES    not permitted
  *               -ESTALE    the segment was closed by `wbc-shmctl rm --force`
  *               WBC_E_FORMAT, WBC_E_LAYOUT, WBC_E_CORRUPT, WBC_E_BOOT,

@@ -592,7 +592,33 @@ static enum verdict see_row(struct wbci_sink *s, struct change *c)
 	return v;
 }
 
-/* UPDATE hit no row: is there none, or would a sum leave its range? */
+/* Why an UPDATE changed nothing in a row that is there. */
+static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
+{
+	const struct wbci_rowset *rs = &s->work->rows;
+
+	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
+		const struct wbci_answer *a = &c->answers[i];
+		int64_t sum;
+
+		if (!(c->cells >> i & 1))
+			continue;
+		if (a->state == VALUE_UNKNOWN)
+			return "the column of a counter holds no integer; make "
+			       "it one, or declare a double counter";
+		if (rs->doubles >> i & 1
+		            ? !isfinite(wbci_double_of(a->bits) +
+		                        wbci_double_of(c->row->delta[i]))
+		            : __builtin_add_overflow((int64_t)a->bits,
+		                                     (int64_t)c->row->delta[i],
+		                                     &sum))
+			return "the sum is out of the range of the column's "
+			       "type";
+	}
+	return "the database has left the row as it was; a trigger?";
+}
+
+/* UPDATE hit no row: is there none, or was it left as it is? */
 static enum verdict no_row_changed(struct wbci_sink *s, struct change *c)
 {
 	enum verdict v = see_row(s, c);
@@ -600,9 +626,7 @@ static enum verdict no_row_changed(struct wbci_sink *s, struct change *c)
 	if (v != STEP_OK)
 		return v;
 	if (c->found)
-		return refuse(s, -ERANGE,
-		              "the sum is out of the range of the "
-		              "column's type");
+		return refuse(s, -ERANGE, why_unchanged(s, c));
 	switch (s->work->on_missing) {
 	case ON_MISSING_INSERT:
 		v = run_change(s, SQL_NEW_ROW, c);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -180,8 +181,18 @@ static int fill_file(int fd, const struct header_shm *h, const char *path,
                      const struct wbci_message *m)
 {
 	struct control_shm control;
+	struct rlimit limit;
 	int error;
 
+	/* Else the caller would get a signal. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
+	    limit.rlim_cur < h->size_bytes)
+		return wbci_say(m, -EFBIG,
+		                "create segment: %s: it needs a file of %llu "
+		                "MiB, ulimit -f allows less; raise it, or ask "
+		                "for a smaller max_bytes",
+		                path,
+		                (unsigned long long)(h->size_bytes >> 20));
 	if (ftruncate(fd, (off_t)h->size_bytes))
 		return wbci_say(m, -errno, "create segment: %s: %s", path,
 		                strerror(errno));

@@ -195,3 +195,41 @@ c|7' ]
 	run -0 wbc-shmdump check
 	[ "$(in_db 'SELECT sum(n) FROM words')" = "$(summary '.tables[] | select(.table == "words") | .rows')" ]
 }
+
+@test "an empty text is a key like any other" {
+	serve
+	wbc-shmctl add --table "$words" word= n=3
+	wbc-shmctl flush
+	[ "$(in_db "SELECT quote(word), n FROM words")" = "''|3" ]
+}
+
+@test "a key that names several rows parks its table, and changes none" {
+	in_db "DROP TABLE words; CREATE TABLE words(word TEXT, n INTEGER);
+		INSERT INTO words VALUES ('a', 1), ('a', 2)"
+	start_flusher --table "$words"
+	wbc-shmctl add --table "$words" word=a n=5
+	run -1 wbc-shmctl flush
+	[[ $output == *"make them unique"* ]]
+	[ "$(in_db 'SELECT sum(n) FROM words')" = 3 ]
+	in_db "DELETE FROM words WHERE n = 2"
+	run -0 wbc-shmctl flush
+	[ "$(in_db 'SELECT n FROM words')" = 6 ]
+}
+
+@test "a trigger's value is what is read, and its refusal is called one" {
+	in_db "INSERT INTO words VALUES ('a', 90), ('b', 1), ('c', 1.5);
+		CREATE TRIGGER cap AFTER UPDATE ON words WHEN new.n > 100 BEGIN
+		UPDATE words SET n = 100 WHERE word = new.word; END;
+		CREATE TRIGGER stay BEFORE UPDATE ON words WHEN old.word = 'b'
+		BEGIN SELECT RAISE(IGNORE); END"
+	start_flusher --table "$words"
+	wbc-shmctl add --table "$words" word=a n=20
+	run -0 wbc-shmctl flush
+	[ "$(wbc-shmctl read words word=a n)" = 100 ]
+	wbc-shmctl add words word=b n=1
+	wbc-shmctl add words word=c n=1
+	run -1 wbc-shmctl flush
+	in_db 'SELECT reason FROM wbc_dead_letters ORDER BY key' >"$tmp/why"
+	grep -q 'a trigger' "$tmp/why"
+	grep -q 'holds no integer' "$tmp/why"
+}

@@ -32,11 +32,11 @@ struct test {
 static struct test begin(void)
 {
 	struct test x = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes = 2 * WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 4,
-	                         .threads = 4,
-	                         .lane_bytes = 4096})};
+				 .max_bytes = 2 * WBCI_EXTENT_BYTES,
+				 .capacity = 1,
+				 .procs = 4,
+				 .threads = 4,
+				 .lane_bytes = 4096})};
 
 	x.c = rig_open(&x.rig);
 	x.t = rig_table(x.c, SPEC);
@@ -66,8 +66,8 @@ static int64_t total_of(struct test *x, unsigned column)
 }
 
 /* Every call that addresses a row by its key, with the same bad keys. */
-static int call_add(struct wbc_table *t, const struct wbc_value *key,
-                    size_t n, unsigned column)
+static int call_add(struct wbc_table *t, const struct wbc_value *key, size_t n,
+                    unsigned column)
 {
 	return wbc_add_int64(t, key, n, column, 1);
 }
@@ -80,16 +80,16 @@ static int call_add_get(struct wbc_table *t, const struct wbc_value *key,
 	return wbc_add_get_int64(t, key, n, column, 1, &total);
 }
 
-static int call_read(struct wbc_table *t, const struct wbc_value *key,
-                     size_t n, unsigned column)
+static int call_read(struct wbc_table *t, const struct wbc_value *key, size_t n,
+                     unsigned column)
 {
 	int64_t value;
 
 	return wbc_read_int64(t, key, n, column, &value);
 }
 
-static int call_open(struct wbc_table *t, const struct wbc_value *key,
-                     size_t n, unsigned column)
+static int call_open(struct wbc_table *t, const struct wbc_value *key, size_t n,
+                     unsigned column)
 {
 	struct wbc_counter *counter = NULL;
 	int error = wbc_counter_open(t, key, n, column, &counter);
@@ -105,9 +105,8 @@ static int call_add_double(struct wbc_table *t, const struct wbc_value *key,
 	return wbc_add_double(t, key, n, column, 1);
 }
 
-static int call_add_get_double(struct wbc_table *t,
-                               const struct wbc_value *key, size_t n,
-                               unsigned column)
+static int call_add_get_double(struct wbc_table *t, const struct wbc_value *key,
+                               size_t n, unsigned column)
 {
 	double total;
 
@@ -127,14 +126,13 @@ static const struct {
 	            unsigned column);
 	unsigned column; /* that it is for */
 	const char *name;
-} calls[] = {
-        {call_add, COLUMN_N, "wbc_add_int64"},
-        {call_add_get, COLUMN_N, "wbc_add_get_int64"},
-        {call_read, COLUMN_N, "wbc_read_int64"},
-        {call_open, COLUMN_N, "wbc_counter_open"},
-        {call_add_double, COLUMN_D, "wbc_add_double"},
-        {call_add_get_double, COLUMN_D, "wbc_add_get_double"},
-        {call_read_double, COLUMN_D, "wbc_read_double"}};
+} calls[] = {{call_add, COLUMN_N, "wbc_add_int64"},
+             {call_add_get, COLUMN_N, "wbc_add_get_int64"},
+             {call_read, COLUMN_N, "wbc_read_int64"},
+             {call_open, COLUMN_N, "wbc_counter_open"},
+             {call_add_double, COLUMN_D, "wbc_add_double"},
+             {call_add_get_double, COLUMN_D, "wbc_add_get_double"},
+             {call_read_double, COLUMN_D, "wbc_read_double"}};
 
 static char long_text[WBC_KEY_MAX + 1];
 
@@ -145,41 +143,68 @@ static void test_keys(void)
 		size_t n;
 		int result;
 		const char *what;
-	} keys[] = {
-	        {{V_INT("id", 1)}, 1, WBC_E_KEY, "a missing key value"},
-	        {{V_INT(NULL, 1)}, 1, WBC_E_KEY, "a missing unnamed one"},
-	        {{V_INT(NULL, 0)}, 0, WBC_E_KEY, "no key at all"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"), V_INT("id", 1)}, 3,
-	         -EINVAL, "more values than key columns"},
-	        {{V_INT("id", 1), V_INT("id", 1)}, 2, WBC_E_KEY,
-	         "a doubled name"},
-	        {{V_TEXT("name", "a"), V_INT(NULL, 1)}, 2, WBC_E_KEY,
-	         "a name and the place of the same column"},
-	        {{V_INT("id", 1), V_NULL("name")}, 2, WBC_E_KEY, "NULL"},
-	        {{V_NULL(NULL), V_TEXT(NULL, "a")}, 2, WBC_E_KEY,
-	         "an unnamed NULL"},
-	        {{V_INT("id", 1), V_TEXT("nome", "a")}, 2, WBC_E_COLUMN,
-	         "a name that is no column's"},
-	        {{V_INT("id", 1), V_TEXT("note", "a")}, 2, WBC_E_COLUMN,
-	         "a name that is no key column's"},
-	        {{V_INT("id", 1), V_INT("name", 1)}, 2, WBC_E_TYPE,
-	         "a number for a text"},
-	        {{V_TEXT("id", "x"), V_TEXT("name", "a")}, 2, WBC_E_TYPE,
-	         "letters for a number"},
-	        {{V_TEXT("id", "9223372036854775808"), V_TEXT("name", "a")},
-	         2, WBC_E_TYPE, "digits over the largest number"},
-	        {{V_DOUBLE("id", 1), V_TEXT("name", "a")}, 2, WBC_E_TYPE,
-	         "a double for an integer"},
-	        {{V_INT("id", 1), V_BLOB("name", "a")}, 2, WBC_E_TYPE,
-	         "a blob for a text"},
-	        {{V_INT("id", 1), V_BYTES("name", WBC_TEXT, 5, NULL)}, 2,
-	         -EINVAL, "a text without bytes"},
-	        {{V_INT("id", 1),
-	          V_BYTES("name", WBC_TEXT, WBC_KEY_MAX - 7, long_text)},
-	         2, -E2BIG, "a key over the limit"},
-	        {{V_INT("id", 1),
-	          V_BYTES("name", WBC_TEXT, UINT32_MAX, long_text)},
-	         2, -E2BIG, "one far over it"}};
+	} keys[] = {{{V_INT("id", 1)}, 1, WBC_E_KEY, "a missing key value"},
+	            {{V_INT(NULL, 1)}, 1, WBC_E_KEY, "a missing unnamed one"},
+	            {{V_INT(NULL, 0)}, 0, WBC_E_KEY, "no key at all"},
+	            {{V_INT("id", 1), V_TEXT("name", "a"), V_INT("id", 1)},
+	             3,
+	             -EINVAL,
+	             "more values than key columns"},
+	            {{V_INT("id", 1), V_INT("id", 1)},
+	             2,
+	             WBC_E_KEY,
+	             "a doubled name"},
+	            {{V_TEXT("name", "a"), V_INT(NULL, 1)},
+	             2,
+	             WBC_E_KEY,
+	             "a name and the place of the same column"},
+	            {{V_INT("id", 1), V_NULL("name")}, 2, WBC_E_KEY, "NULL"},
+	            {{V_NULL(NULL), V_TEXT(NULL, "a")},
+	             2,
+	             WBC_E_KEY,
+	             "an unnamed NULL"},
+	            {{V_INT("id", 1), V_TEXT("nome", "a")},
+	             2,
+	             WBC_E_COLUMN,
+	             "a name that is no column's"},
+	            {{V_INT("id", 1), V_TEXT("note", "a")},
+	             2,
+	             WBC_E_COLUMN,
+	             "a name that is no key column's"},
+	            {{V_INT("id", 1), V_INT("name", 1)},
+	             2,
+	             WBC_E_TYPE,
+	             "a number for a text"},
+	            {{V_TEXT("id", "x"), V_TEXT("name", "a")},
+	             2,
+	             WBC_E_TYPE,
+	             "letters for a number"},
+	            {{V_TEXT("id", "9223372036854775808"), V_TEXT("name", "a")},
+	             2,
+	             WBC_E_TYPE,
+	             "digits over the largest number"},
+	            {{V_DOUBLE("id", 1), V_TEXT("name", "a")},
+	             2,
+	             WBC_E_TYPE,
+	             "a double for an integer"},
+	            {{V_INT("id", 1), V_BLOB("name", "a")},
+	             2,
+	             WBC_E_TYPE,
+	             "a blob for a text"},
+	            {{V_INT("id", 1), V_BYTES("name", WBC_TEXT, 5, NULL)},
+	             2,
+	             -EINVAL,
+	             "a text without bytes"},
+	            {{V_INT("id", 1),
+	              V_BYTES("name", WBC_TEXT, WBC_KEY_MAX - 7, long_text)},
+	             2,
+	             -E2BIG,
+	             "a key over the limit"},
+	            {{V_INT("id", 1),
+	              V_BYTES("name", WBC_TEXT, UINT32_MAX, long_text)},
+	             2,
+	             -E2BIG,
+	             "one far over it"}};
 	struct test x = begin();
 
 	for (size_t i = 0; i < N(keys); i++) {
@@ -195,8 +220,8 @@ static void test_keys(void)
 				wrong++;
 			}
 		}
-		tap_is_uint(wrong, 0, "%s is %s, for every call",
-		            keys[i].what, wbc_error_name(keys[i].result));
+		tap_is_uint(wrong, 0, "%s is %s, for every call", keys[i].what,
+		            wbc_error_name(keys[i].result));
 	}
 	tap_is_uint(wbci_committed(x.s), 1, "none of them took memory (P8)");
 	end(&x);
@@ -204,15 +229,16 @@ static void test_keys(void)
 
 static void test_columns(void)
 {
-	static const unsigned bad[] = {COLUMN_ID, COLUMN_NAME, COLUMN_NOTE, 5,
-	                               63,        64,          1000,
-	                               (unsigned)WBC_E_COLUMN, UINT32_MAX};
+	static const unsigned bad[] = {
+		COLUMN_ID, COLUMN_NAME, COLUMN_NOTE, 5,
+		63,        64,          1000,        (unsigned)WBC_E_COLUMN,
+		UINT32_MAX};
 	struct test x = begin();
 	unsigned wrong = 0, types = 0;
 
 	for (size_t i = 0; i < N(calls); i++) {
-		unsigned other = calls[i].column == COLUMN_N ? COLUMN_D
-		                                             : COLUMN_N;
+		unsigned other =
+			calls[i].column == COLUMN_N ? COLUMN_D : COLUMN_N;
 
 		for (size_t j = 0; j < N(bad); j++)
 			wrong += calls[i].call(x.t, row, 2, bad[j]) !=
@@ -220,8 +246,9 @@ static void test_columns(void)
 		types += calls[i].call != call_open &&
 		         calls[i].call(x.t, row, 2, other) != WBC_E_TYPE;
 	}
-	tap_is_uint(wrong, 0, "a column that is not there, or not counted, is "
-	                      "WBC_E_COLUMN for every call");
+	tap_is_uint(wrong, 0,
+	            "a column that is not there, or not counted, is "
+	            "WBC_E_COLUMN for every call");
 	tap_is_uint(types, 0, "a counter of the other type is WBC_E_TYPE");
 	tap_is_int(wbc_column(x.t, "d"), COLUMN_D, "a column has its number");
 	tap_is_int(wbc_column(x.t, "D"), WBC_E_COLUMN,
@@ -306,8 +333,8 @@ static void test_values(void)
 	int64_t value;
 	double sum;
 
-	tap_is_int(wbc_read_int64(x.t, row, 2, COLUMN_N, &value),
-	           WBC_E_UNKNOWN, "a row that nobody touched is unknown");
+	tap_is_int(wbc_read_int64(x.t, row, 2, COLUMN_N, &value), WBC_E_UNKNOWN,
+	           "a row that nobody touched is unknown");
 	wbc_counter_open(x.t, row, 2, COLUMN_N, &n);
 	wbc_counter_open(x.t, row, 2, COLUMN_D, &d);
 	for (size_t i = 0; i < N(ints); i++) {
@@ -321,20 +348,21 @@ static void test_values(void)
 		               ints[i].read &&
 		       wbc_counter_read(n, &by_handle) == ints[i].read &&
 		       value == by_handle;
-		good = good && (ints[i].read || ints[i].add_get ||
-		                value == want);
+		good = good &&
+		       (ints[i].read || ints[i].add_get || value == want);
 		good = good && wbc_add_get_int64(x.t, row, 2, COLUMN_N, 1,
 		                                 &after) == ints[i].add_get;
 		good = good && (ints[i].add_get ? total_of(&x, COLUMN_N) == 5
 		                                : after == ints[i].value);
-		tap_ok(good, "%s: reading is %s, adding and learning the sum "
-		             "%s", ints[i].what, wbc_error_name(ints[i].read),
+		tap_ok(good,
+		       "%s: reading is %s, adding and learning the sum "
+		       "%s",
+		       ints[i].what, wbc_error_name(ints[i].read),
 		       wbc_error_name(ints[i].add_get));
 	}
 	tap_is_int(wbc_read_double(x.t, row, 2, COLUMN_D, &sum), WBC_E_UNKNOWN,
 	           "an unknown double");
-	order_store(wbci_entry_origin(d->place->entry, 1),
-	            WBCI_DOUBLE_NOROW);
+	order_store(wbci_entry_origin(d->place->entry, 1), WBCI_DOUBLE_NOROW);
 	tap_is_int(wbc_add_get_double(x.t, row, 2, COLUMN_D, 1, &sum),
 	           WBC_E_NOROW, "a double of no row");
 	order_store(wbci_entry_origin(d->place->entry, 1), WBCI_DOUBLE_NULL);
@@ -349,8 +377,9 @@ static void test_values(void)
 		order_store(wbci_entry_origin(d->place->entry, 1), bits);
 	}
 	tap_is_int(wbc_add_get_double(x.t, row, 2, COLUMN_D, DBL_MAX, &sum),
-	           -ERANGE, "a double value that would not be finite is "
-	                    "refused");
+	           -ERANGE,
+	           "a double value that would not be finite is "
+	           "refused");
 	tap_ok(wbc_counter_read_double(d, &sum) == 0 && sum == DBL_MAX,
 	       "and nothing was added");
 	end(&x);
@@ -363,12 +392,12 @@ static void test_one_row(void)
 		struct wbc_value key[2];
 		const char *what;
 	} keys[] = {
-	        {{V_INT("id", 7), V_TEXT("name", "x")}, "named in order"},
-	        {{V_TEXT("name", "x"), V_INT("id", 7)}, "in the other order"},
-	        {{V_INT(NULL, 7), V_TEXT(NULL, "x")}, "unnamed"},
-	        {{V_INT("id", 7), V_TEXT(NULL, "x")}, "half named"},
-	        {{V_TEXT("id", "7"), V_TEXT("name", "x")}, "\"7\" for 7"},
-	        {{V_TEXT("name", "x"), V_TEXT("id", "+007")}, "\"+007\""}};
+		{{V_INT("id", 7), V_TEXT("name", "x")}, "named in order"},
+		{{V_TEXT("name", "x"), V_INT("id", 7)}, "in the other order"},
+		{{V_INT(NULL, 7), V_TEXT(NULL, "x")}, "unnamed"},
+		{{V_INT("id", 7), V_TEXT(NULL, "x")}, "half named"},
+		{{V_TEXT("id", "7"), V_TEXT("name", "x")}, "\"7\" for 7"},
+		{{V_TEXT("name", "x"), V_TEXT("id", "+007")}, "\"+007\""}};
 	struct test x = begin();
 	struct wbc_counter *counter;
 
@@ -390,39 +419,63 @@ static void test_inserts(void)
 		int result;
 		const char *what;
 	} rows[] = {
-	        {{V_INT("id", 1), V_TEXT("name", "a")}, 2, 0,
+		{{V_INT("id", 1), V_TEXT("name", "a")},
+	         2,
+	         0,
 	         "the key columns alone"},
-	        {{V_TEXT("note", "n"), V_TEXT("name", "a"), V_INT("id", 1)},
-	         3, 0, "any order"},
-	        {{V_INT(NULL, 1), V_TEXT(NULL, "a"), V_INT(NULL, 3),
+		{{V_TEXT("note", "n"), V_TEXT("name", "a"), V_INT("id", 1)},
+	         3,
+	         0,
+	         "any order"},
+		{{V_INT(NULL, 1), V_TEXT(NULL, "a"), V_INT(NULL, 3),
 	          V_DOUBLE(NULL, 0.5), V_TEXT(NULL, "n")},
-	         5, 0, "all unnamed"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"), V_NULL("note")}, 3, 0,
+	         5,
+	         0,
+	         "all unnamed"},
+		{{V_INT("id", 1), V_TEXT("name", "a"), V_NULL("note")},
+	         3,
+	         0,
 	         "a NULL that is no key"},
-	        {{V_INT("id", 1)}, 1, WBC_E_KEY, "a missing key column"},
-	        {{V_INT("id", 1), V_NULL("name")}, 2, WBC_E_KEY, "a NULL key"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"), V_INT("id", 1)}, 3,
-	         WBC_E_COLUMN, "a doubled column"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"), V_INT("no", 1)}, 3,
-	         WBC_E_COLUMN, "an unknown column"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"), V_INT("note", 1)}, 3,
-	         WBC_E_TYPE, "a number for a text"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"),
+		{{V_INT("id", 1)}, 1, WBC_E_KEY, "a missing key column"},
+		{{V_INT("id", 1), V_NULL("name")}, 2, WBC_E_KEY, "a NULL key"},
+		{{V_INT("id", 1), V_TEXT("name", "a"), V_INT("id", 1)},
+	         3,
+	         WBC_E_COLUMN,
+	         "a doubled column"},
+		{{V_INT("id", 1), V_TEXT("name", "a"), V_INT("no", 1)},
+	         3,
+	         WBC_E_COLUMN,
+	         "an unknown column"},
+		{{V_INT("id", 1), V_TEXT("name", "a"), V_INT("note", 1)},
+	         3,
+	         WBC_E_TYPE,
+	         "a number for a text"},
+		{{V_INT("id", 1), V_TEXT("name", "a"),
 	          V_DOUBLE("d", DOUBLE_NAN)},
-	         3, WBC_E_NAN, "NaN"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"),
+	         3,
+	         WBC_E_NAN,
+	         "NaN"},
+		{{V_INT("id", 1), V_TEXT("name", "a"),
 	          V_DOUBLE("d", -DOUBLE_INF)},
-	         3, WBC_E_NAN, "an infinity"},
-	        {{V_INT("id", 1)}, 0, -EINVAL, "no value"},
-	        {{V_INT(NULL, 1), V_TEXT(NULL, "a"), V_INT(NULL, 3),
+	         3,
+	         WBC_E_NAN,
+	         "an infinity"},
+		{{V_INT("id", 1)}, 0, -EINVAL, "no value"},
+		{{V_INT(NULL, 1), V_TEXT(NULL, "a"), V_INT(NULL, 3),
 	          V_DOUBLE(NULL, 0.5), V_TEXT(NULL, "n"), V_INT(NULL, 1)},
-	         6, -EINVAL, "more values than columns"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"),
+	         6,
+	         -EINVAL,
+	         "more values than columns"},
+		{{V_INT("id", 1), V_TEXT("name", "a"),
 	          V_BYTES("note", WBC_TEXT, 9, NULL)},
-	         3, -EINVAL, "a text without bytes"},
-	        {{V_INT("id", 1), V_TEXT("name", "a"),
+	         3,
+	         -EINVAL,
+	         "a text without bytes"},
+		{{V_INT("id", 1), V_TEXT("name", "a"),
 	          V_BYTES("note", WBC_TEXT, 2 << 20, long_text)},
-	         3, -E2BIG, "a text over the limit"}};
+	         3,
+	         -E2BIG,
+	         "a text over the limit"}};
 	static char half[4096];
 	struct wbc_value large[3] = {V_INT("id", 1), V_TEXT("name", "a"),
 	                             V_BYTES("note", WBC_TEXT, 2048, half)};
@@ -451,20 +504,20 @@ static void test_declare(void)
 		int result;
 		const char *what;
 	} specs[] = {
-	        {"t", WBC_E_SPEC, "no columns"},
-	        {"t()", WBC_E_SPEC, "empty brackets"},
-	        {"", WBC_E_SPEC, "nothing"},
-	        {"t(k text key, n number)", WBC_E_SPEC, "an unknown type"},
-	        {"t(k text key) on_missing=maybe", WBC_E_SPEC,
+		{"t", WBC_E_SPEC, "no columns"},
+		{"t()", WBC_E_SPEC, "empty brackets"},
+		{"", WBC_E_SPEC, "nothing"},
+		{"t(k text key, n number)", WBC_E_SPEC, "an unknown type"},
+		{"t(k text key) on_missing=maybe", WBC_E_SPEC,
 	         "an unknown policy"},
-	        {"t(k text key, k counter)", WBC_E_SPEC, "a doubled column"},
-	        {"t(0k text key)", WBC_E_SPEC, "a name that is none"},
-	        {"t(k text key, n counter)", WBC_E_SCHEMA,
+		{"t(k text key, k counter)", WBC_E_SPEC, "a doubled column"},
+		{"t(0k text key)", WBC_E_SPEC, "a name that is none"},
+		{"t(k text key, n counter)", WBC_E_SCHEMA,
 	         "another table of that name"},
-	        {"n123456789012345678901234567890123456789012345678901234567890"
+		{"n123456789012345678901234567890123456789012345678901234567890"
 	         "1234(k text key)",
 	         -ENAMETOOLONG, "a name over the limit"},
-	        {"u(n123456789012345678901234567890123456789012345678901234567"
+		{"u(n123456789012345678901234567890123456789012345678901234567"
 	         "8901234 text key)",
 	         -ENAMETOOLONG, "a column's name over the limit"}};
 	struct test x = begin();
@@ -475,8 +528,8 @@ static void test_declare(void)
 		memset(words, 'x', sizeof(words));
 		tap_is_int(wbc_table_declare(x.c, specs[i].spec, &t, words,
 		                             sizeof(words)),
-		           specs[i].result, "declaring %s is %s",
-		           specs[i].what, wbc_error_name(specs[i].result));
+		           specs[i].result, "declaring %s is %s", specs[i].what,
+		           wbc_error_name(specs[i].result));
 		tap_ok(memchr(words, 0, sizeof(words)) && strlen(words) > 10,
 		       "and said in words");
 	}
@@ -501,8 +554,9 @@ static void test_open(void)
 	o.message = words;
 	o.message_size = sizeof(words);
 	snprintf(address, sizeof(address), "%s.none", x.rig.address);
-	tap_is_int(wbc_open(&c, address, &o), -ENOENT, "opening what is not "
-	                                               "there is -ENOENT");
+	tap_is_int(wbc_open(&c, address, &o), -ENOENT,
+	           "opening what is not "
+	           "there is -ENOENT");
 	tap_ok(strstr(words, ".none"), "in words that name it");
 	tap_is_int(wbc_open(&c, x.rig.path, &o), -EINVAL,
 	           "opening a bare path is -EINVAL");
@@ -530,8 +584,9 @@ static void test_open(void)
 	tap_is_int(wbc_open(&c, address, &o), -EINVAL, "and an odd lane");
 	o.lane_bytes = 0;
 	o.max_bytes = 4096;
-	tap_is_int(wbc_open(&c, address, &o), -EINVAL, "and too small a "
-	                                               "segment");
+	tap_is_int(wbc_open(&c, address, &o), -EINVAL,
+	           "and too small a "
+	           "segment");
 	o.max_bytes = 0;
 	tap_ok(c == NULL && access(address + 4, F_OK) != 0,
 	       "no result is written, no file left (P8)");
@@ -684,8 +739,8 @@ static void test_waiting(void)
 
 			wrong += wbc_sync(x.c, times_ms[i]) != want;
 			wrong += wbc_flush(x.c, x.t, times_ms[i], &r) != want;
-			wrong += wbc_flush(x.c, NULL, times_ms[i], NULL) !=
-			         want;
+			wrong +=
+				wbc_flush(x.c, NULL, times_ms[i], NULL) != want;
 			early += wbci_now_ns() - begun <
 			         (int64_t)times_ms[i] * 3000000;
 			wrong += strcmp(r.table, "t") != 0;
@@ -714,8 +769,8 @@ static void *give_answer(void *arg)
 	const struct answer *a = arg;
 	struct table_shm *shm = &a->s->tables[0];
 	order_u64 *want = a->flush ? &shm->want : &a->s->control->sync_want;
-	uint64_t before = order_load(a->flush ? &shm->settled
-	                                      : &a->s->control->synced);
+	uint64_t before =
+		order_load(a->flush ? &shm->settled : &a->s->control->synced);
 
 	while (order_acquire(want) <= before)
 		sched_yield();
@@ -740,26 +795,29 @@ static void test_answers(void)
 		const char *message;
 		int result;
 		const char *what;
-	} outcomes[] = {
-	        {0, 0, 0, "", 0, "nothing to apply"},
-	        {0, 12, 0, "", 0, "rows applied"},
-	        {0, 3, 2, "constraint", WBC_E_REFUSED, "rows refused"},
-	        {WBC_E_TABLE, 0, 0, "no --table", WBC_E_TABLE,
-	         "a table that the flusher was not told of"},
-	        {WBC_E_SCHEMA, 0, 0, "other columns", WBC_E_SCHEMA,
-	         "one that it was told of differently"},
-	        {WBC_E_PARKED, 0, 1, "no such table", WBC_E_PARKED,
-	         "one that the database refuses"}};
+	} outcomes[] = {{0, 0, 0, "", 0, "nothing to apply"},
+	                {0, 12, 0, "", 0, "rows applied"},
+	                {0, 3, 2, "constraint", WBC_E_REFUSED, "rows refused"},
+	                {WBC_E_TABLE, 0, 0, "no --table", WBC_E_TABLE,
+	                 "a table that the flusher was not told of"},
+	                {WBC_E_SCHEMA, 0, 0, "other columns", WBC_E_SCHEMA,
+	                 "one that it was told of differently"},
+	                {WBC_E_PARKED, 0, 1, "no such table", WBC_E_PARKED,
+	                 "one that the database refuses"}};
 	struct test x = begin();
 	struct answer sync = {.s = x.s, .message = ""};
 	pthread_t thread = rig_start(give_answer, &sync);
 
-	tap_is_int(wbc_sync(x.c, -1), 0, "a sync ends when its round is in "
-	                                 "the journal (P4)");
+	tap_is_int(wbc_sync(x.c, -1), 0,
+	           "a sync ends when its round is in "
+	           "the journal (P4)");
 	pthread_join(thread, NULL);
 	for (size_t i = 0; i < N(outcomes); i++) {
-		struct answer a = {x.s, true, outcomes[i].park,
-		                   outcomes[i].applied, outcomes[i].refused,
+		struct answer a = {x.s,
+		                   true,
+		                   outcomes[i].park,
+		                   outcomes[i].applied,
+		                   outcomes[i].refused,
 		                   outcomes[i].message};
 		struct wbc_flush_result r;
 		int result;
@@ -797,8 +855,7 @@ static void test_closed(void)
 	wbc_add_int64(hot, &k, 1, 1, 1);
 	wbci_shut(x.s);
 	for (size_t i = 0; i < N(calls); i++)
-		wrong += calls[i].call(x.t, row, 2, calls[i].column) !=
-		         -ESTALE;
+		wrong += calls[i].call(x.t, row, 2, calls[i].column) != -ESTALE;
 	wrong += wbc_add_int64(hot, &k, 1, 1, 1) != -ESTALE;
 	wrong += wbc_counter_add(n, 1) != -ESTALE;
 	wrong += wbc_counter_add_double(d, 1) != -ESTALE;

@@ -27,10 +27,10 @@ struct cell {
 static struct cell begin(void)
 {
 	struct cell x = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes = WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 8,
-	                         .threads = THREAD_SLOTS})};
+				 .max_bytes = WBCI_EXTENT_BYTES,
+				 .capacity = 1,
+				 .procs = 8,
+				 .threads = THREAD_SLOTS})};
 	struct wbci_key k;
 	uint64_t offset;
 
@@ -82,36 +82,36 @@ static void test_int64(void)
 		int result;
 		const char *what;
 	} adds[] = {
-	        {0, 0, 0, "0 and 0"},
-	        {0, 1, 0, "1"},
-	        {5, -7, 0, "a negative delta"},
-	        {MAX - 1, 1, 0, "up to 2^61"},
-	        {MAX, 0, 0, "nothing to 2^61"},
-	        {MAX, 1, -ERANGE, "one more than 2^61"},
-	        {MAX, -1, 0, "down from 2^61"},
-	        {-MAX + 1, -1, 0, "down to -2^61"},
-	        {-MAX, -1, -ERANGE, "one less than -2^61"},
-	        {-MAX, 1, 0, "up from -2^61"},
-	        {0, SMALL, 0, "the largest small delta"},
-	        {0, SMALL + 1, 0, "the smallest large one"},
-	        {0, -SMALL, 0, "the largest small delta, negative"},
-	        {0, -SMALL - 1, 0, "the smallest large one, negative"},
-	        {MAX, SMALL, -ERANGE, "a small delta to 2^61"},
-	        {-MAX, -SMALL, -ERANGE, "a small delta to -2^61"},
-	        {0, MAX, 0, "2^61 at once"},
-	        {0, MAX + 1, -ERANGE, "more than 2^61 at once"},
-	        {0, -MAX - 1, -ERANGE, "less than -2^61 at once"},
-	        {-MAX, 2 * MAX, 0, "from one end to the other"},
-	        {MAX, -2 * MAX, 0, "and back"},
-	        {-MAX, 2 * MAX + 1, -ERANGE, "from one end beyond the other"},
-	        {1, INT64_MAX, -ERANGE, "INT64_MAX"},
-	        {0, INT64_MIN, -ERANGE, "INT64_MIN"},
-	        {-1, INT64_MIN, -ERANGE, "INT64_MIN to -1"},
-	        {MAX, INT64_MIN, -ERANGE, "INT64_MIN to 2^61"},
-	        {2 * MAX, -1, -ERANGE, "to where racing threads may come"},
-	        {2 * MAX, -MAX, 0, "back from there"},
-	        {-2 * MAX, MAX, 0, "back from the other end"},
-	        {-2 * MAX, -SMALL, -ERANGE, "further beyond the other end"}};
+		{0, 0, 0, "0 and 0"},
+		{0, 1, 0, "1"},
+		{5, -7, 0, "a negative delta"},
+		{MAX - 1, 1, 0, "up to 2^61"},
+		{MAX, 0, 0, "nothing to 2^61"},
+		{MAX, 1, -ERANGE, "one more than 2^61"},
+		{MAX, -1, 0, "down from 2^61"},
+		{-MAX + 1, -1, 0, "down to -2^61"},
+		{-MAX, -1, -ERANGE, "one less than -2^61"},
+		{-MAX, 1, 0, "up from -2^61"},
+		{0, SMALL, 0, "the largest small delta"},
+		{0, SMALL + 1, 0, "the smallest large one"},
+		{0, -SMALL, 0, "the largest small delta, negative"},
+		{0, -SMALL - 1, 0, "the smallest large one, negative"},
+		{MAX, SMALL, -ERANGE, "a small delta to 2^61"},
+		{-MAX, -SMALL, -ERANGE, "a small delta to -2^61"},
+		{0, MAX, 0, "2^61 at once"},
+		{0, MAX + 1, -ERANGE, "more than 2^61 at once"},
+		{0, -MAX - 1, -ERANGE, "less than -2^61 at once"},
+		{-MAX, 2 * MAX, 0, "from one end to the other"},
+		{MAX, -2 * MAX, 0, "and back"},
+		{-MAX, 2 * MAX + 1, -ERANGE, "from one end beyond the other"},
+		{1, INT64_MAX, -ERANGE, "INT64_MAX"},
+		{0, INT64_MIN, -ERANGE, "INT64_MIN"},
+		{-1, INT64_MIN, -ERANGE, "INT64_MIN to -1"},
+		{MAX, INT64_MIN, -ERANGE, "INT64_MIN to 2^61"},
+		{2 * MAX, -1, -ERANGE, "to where racing threads may come"},
+		{2 * MAX, -MAX, 0, "back from there"},
+		{-2 * MAX, MAX, 0, "back from the other end"},
+		{-2 * MAX, -SMALL, -ERANGE, "further beyond the other end"}};
 	struct cell x = begin();
 	order_u64 *word = wbci_entry_total(x.e, INT_CELL);
 
@@ -122,16 +122,16 @@ static void test_int64(void)
 		bool good = true;
 
 		order_store(word, (uint64_t)adds[i].total);
-		good = good && add_slow(&x, adds[i].delta, &slow) ==
-		                       adds[i].result;
+		good = good &&
+		       add_slow(&x, adds[i].delta, &slow) == adds[i].result;
 		good = good && (int64_t)order_load(word) == want;
 		/* Marked by now, so this is the hot path's decision. */
 		order_store(word, (uint64_t)adds[i].total);
 		good = good &&
 		       add_hot(&x, adds[i].delta, &hot) == adds[i].result;
 		good = good && (int64_t)order_load(word) == want;
-		good = good && (refused || ((int64_t)slow == want &&
-		                            hot == slow));
+		good = good &&
+		       (refused || ((int64_t)slow == want && hot == slow));
 		tap_ok(good, "adding %s is %s, either way", adds[i].what,
 		       refused ? "refused and changes nothing" : "exact");
 	}
@@ -162,8 +162,8 @@ static void test_double(void)
 
 	for (size_t i = 0; i < N(adds); i++) {
 		bool refused = adds[i].result != 0;
-		double want = refused ? adds[i].total
-		                      : adds[i].total + adds[i].delta;
+		double want =
+			refused ? adds[i].total : adds[i].total + adds[i].delta;
 		double total = want;
 		int result;
 
@@ -174,8 +174,8 @@ static void test_double(void)
 		wbci_exit(x.t);
 		tap_ok(result == adds[i].result &&
 		               order_load(word) == wbci_bits_of(want) &&
-		               (refused || wbci_bits_of(total) ==
-		                                   wbci_bits_of(want)),
+		               (refused ||
+		                wbci_bits_of(total) == wbci_bits_of(want)),
 		       "adding %s is %s", adds[i].what,
 		       refused ? "refused and changes nothing" : "exact");
 	}
@@ -191,17 +191,17 @@ static void test_values(void)
 		int64_t value;
 		const char *what;
 	} ints[] = {
-	        {40, 2, 0, 42, "origin and total together"},
-	        {(uint64_t)-40, 2, 0, -38, "a negative origin counts"},
-	        {WBCI_INT64_NULL, 7, 0, 7, "NULL counts as 0"},
-	        {WBCI_INT64_UNKNOWN, 7, WBC_E_UNKNOWN, 0,
+		{40, 2, 0, 42, "origin and total together"},
+		{(uint64_t)-40, 2, 0, -38, "a negative origin counts"},
+		{WBCI_INT64_NULL, 7, 0, 7, "NULL counts as 0"},
+		{WBCI_INT64_UNKNOWN, 7, WBC_E_UNKNOWN, 0,
 	         "an unknown origin has no value"},
-	        {WBCI_INT64_NOROW, 7, WBC_E_NOROW, 0,
+		{WBCI_INT64_NOROW, 7, WBC_E_NOROW, 0,
 	         "a row that is not there has none"},
-	        {INT64_MAX, 1, -ERANGE, 0, "a sum over INT64_MAX is refused"},
-	        {(uint64_t)INT64_MIN + 3, -4, -ERANGE, 0,
+		{INT64_MAX, 1, -ERANGE, 0, "a sum over INT64_MAX is refused"},
+		{(uint64_t)INT64_MIN + 3, -4, -ERANGE, 0,
 	         "a sum under INT64_MIN is refused"},
-	        {INT64_MAX, -1, 0, INT64_MAX - 1, "a sum at the edge is not"}};
+		{INT64_MAX, -1, 0, INT64_MAX - 1, "a sum at the edge is not"}};
 	static const struct {
 		uint64_t bits; /* 0: origin */
 		double origin, total;
@@ -209,15 +209,15 @@ static void test_values(void)
 		double value;
 		const char *what;
 	} doubles[] = {
-	        {0, 40, 2.5, 0, 42.5, "double origin and total together"},
-	        {WBCI_DOUBLE_NULL, 0, 7, 0, 7, "NULL counts as 0.0"},
-	        {WBCI_DOUBLE_UNKNOWN, 0, 7, WBC_E_UNKNOWN, 0,
+		{0, 40, 2.5, 0, 42.5, "double origin and total together"},
+		{WBCI_DOUBLE_NULL, 0, 7, 0, 7, "NULL counts as 0.0"},
+		{WBCI_DOUBLE_UNKNOWN, 0, 7, WBC_E_UNKNOWN, 0,
 	         "an unknown double has no value"},
-	        {WBCI_DOUBLE_NOROW, 0, 7, WBC_E_NOROW, 0,
+		{WBCI_DOUBLE_NOROW, 0, 7, WBC_E_NOROW, 0,
 	         "nor has one of no row"},
-	        {0, DBL_MAX, DBL_MAX, -ERANGE, 0,
+		{0, DBL_MAX, DBL_MAX, -ERANGE, 0,
 	         "a sum that is not finite is refused"},
-	        {UINT64_C(0x7ff8000000000000), 0, 1, -ERANGE, 0,
+		{UINT64_C(0x7ff8000000000000), 0, 1, -ERANGE, 0,
 	         "a stranger's NaN for an origin is no value (P7)"}};
 
 	for (size_t i = 0; i < N(ints); i++) {
@@ -260,8 +260,8 @@ static int add_halves(struct cell *x, int64_t delta, uint64_t *total)
 	int error;
 
 	wbci_enter(x->t);
-	error = wbci_cell_add_double(x->t, x->e, DOUBLE_CELL,
-	                             (double)delta / 2, &sum);
+	error = wbci_cell_add_double(x->t, x->e, DOUBLE_CELL, (double)delta / 2,
+	                             &sum);
 	wbci_exit(x->t);
 	*total = 0;
 	return error;
@@ -315,10 +315,9 @@ static void test_meeting(void)
 				m.double_sum += (double)m.delta / 2;
 			else
 				m.sum += m.delta;
-			wrong += (int64_t)order_load(&m.mine.e->total) !=
-			         m.sum;
+			wrong += (int64_t)order_load(&m.mine.e->total) != m.sum;
 			wrong += wbci_double_of(order_load(wbci_entry_total(
-			                 m.mine.e, DOUBLE_CELL))) !=
+					 m.mine.e, DOUBLE_CELL))) !=
 			         m.double_sum;
 		}
 		tap_ok(wrong == 0 && m.failed == 0,
@@ -369,9 +368,8 @@ static void *add_thread(void *arg)
 	                                  : rig_client(&a->cell->rig);
 	struct cell x = {.c = c, .t = rig_thread(c)};
 
-	x.e = wbci_at(&c->segment,
-	              (uint64_t)((unsigned char *)a->cell->e -
-	                         a->cell->c->segment.base));
+	x.e = wbci_at(&c->segment, (uint64_t)((unsigned char *)a->cell->e -
+	                                      a->cell->c->segment.base));
 	rig_gate_wait(a->gate);
 	for (unsigned i = 0; i < ADDS; i++) {
 		int64_t delta = delta_of(a->number, i);
@@ -404,8 +402,10 @@ static void test_together(void)
 	double double_sum = 0;
 
 	for (unsigned i = 0; i < ADDERS; i++) {
-		adders[i] = (struct adder){.cell = &x, .gate = &gate,
-		                           .number = i, .fenced = i % 2};
+		adders[i] = (struct adder){.cell = &x,
+		                           .gate = &gate,
+		                           .number = i,
+		                           .fenced = i % 2};
 		threads[i] = rig_start(add_thread, &adders[i]);
 	}
 	rig_gate_open(&gate);
@@ -421,9 +421,9 @@ static void test_together(void)
 	           (int64_t)sum,
 	           "threads that add at once, small and large, are exact");
 	tap_diag("%u of %u were refused", refused, ADDERS * ADDS);
-	tap_is_double(wbci_double_of(order_load(
-	                      wbci_entry_total(x.e, DOUBLE_CELL))),
-	              double_sum, "so are they with doubles");
+	tap_is_double(
+		wbci_double_of(order_load(wbci_entry_total(x.e, DOUBLE_CELL))),
+		double_sum, "so are they with doubles");
 	end(&x);
 }
 
@@ -435,9 +435,8 @@ static void *push_thread(void *arg)
 	struct cell x = {.c = c, .t = rig_thread(c)};
 	uint64_t total;
 
-	x.e = wbci_at(&c->segment,
-	              (uint64_t)((unsigned char *)a->cell->e -
-	                         a->cell->c->segment.base));
+	x.e = wbci_at(&c->segment, (uint64_t)((unsigned char *)a->cell->e -
+	                                      a->cell->c->segment.base));
 	rig_gate_wait(a->gate);
 	for (unsigned i = 0; i < ADDS; i++) {
 		if (!add_hot(&x, SMALL, &total))
@@ -462,8 +461,8 @@ static void test_edge(void)
 
 	order_store(wbci_entry_total(x.e, INT_CELL), (uint64_t)MAX);
 	for (unsigned i = 0; i < ADDERS; i++) {
-		adders[i] = (struct adder){.cell = &x, .gate = &gate,
-		                           .number = i};
+		adders[i] =
+			(struct adder){.cell = &x, .gate = &gate, .number = i};
 		threads[i] = rig_start(push_thread, &adders[i]);
 	}
 	rig_gate_open(&gate);

@@ -25,10 +25,10 @@ struct pair {
 static struct pair begin(const char *spec)
 {
 	struct pair p = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes = 4 * WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 4,
-	                         .threads = 4})};
+				 .max_bytes = 4 * WBCI_EXTENT_BYTES,
+				 .capacity = 1,
+				 .procs = 4,
+				 .threads = 4})};
 
 	p.c = rig_open(&p.rig);
 	p.table = rig_table(p.c, spec);
@@ -288,8 +288,7 @@ static void test_stale(void)
 	rig_advance(p.flusher, 2);
 	/* The page is the client's, so that it turns limbo into room. */
 	wbci_enter(p.t);
-	tap_is_uint(wbci_page_reclaim(p.t, wbci_page_of(p.s,
-	                                                offset_of(&p, a))),
+	tap_is_uint(wbci_page_reclaim(p.t, wbci_page_of(p.s, offset_of(&p, a))),
 	            1, "an entry that was removed leaves its block (P6)");
 	wbci_exit(p.t);
 	add(&p, "b", 1000);
@@ -329,8 +328,9 @@ static void test_incarnations(void)
 		wbci_exit(p.t);
 		add(&p, "a", 1);
 	}
-	tap_is_uint(wrong, 0, "the incarnation of a block grows with every "
-	                      "entry in it (P6)");
+	tap_is_uint(wrong, 0,
+	            "the incarnation of a block grows with every "
+	            "entry in it (P6)");
 	end(&p);
 }
 
@@ -341,7 +341,7 @@ static void test_keys(void)
 	static unsigned char bytes[WBC_KEY_MAX];
 	struct pair p = begin(SPEC);
 	struct wbci_schema wide = rig_schema(
-	        "w(k text key, a counter, b double counter, c counter)");
+		"w(k text key, a counter, b double counter, c counter)");
 	unsigned wrong = 0;
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
@@ -373,18 +373,19 @@ static void test_keys(void)
 		                 wbci_entry_bytes(e->n_cells, e->key_len);
 		wbci_exit(p.t);
 	}
-	tap_is_uint(wrong, 0, "keys of 0 to 1024 bytes stand whole in their "
-	                      "entries, behind one cell or three");
+	tap_is_uint(wrong, 0,
+	            "keys of 0 to 1024 bytes stand whole in their "
+	            "entries, behind one cell or three");
 	end(&p);
 }
 
 static void test_cells(void)
 {
 	struct pair p = begin(
-	        "t(k text key, a counter, b counter, c counter, d counter, "
-	        "e counter, f counter, g counter, h counter, i counter, "
-	        "j counter, k2 counter, l counter, m counter, n counter, "
-	        "o counter, p double counter)");
+		"t(k text key, a counter, b counter, c counter, d counter, "
+		"e counter, f counter, g counter, h counter, i counter, "
+		"j counter, k2 counter, l counter, m counter, n counter, "
+		"o counter, p double counter)");
 	static char key[901];
 	struct wbc_value v;
 	struct entry_shm *e;
@@ -428,8 +429,10 @@ static void test_hostile(void)
 		e->n_cells = cells[i];
 		/* The hot way needs but one cell, and believes one. */
 		tap_is_int(wbc_counter_open(p.table, &v, 1, 1, &counter),
-		           WBC_E_CORRUPT, "an entry with %u cells instead of "
-		                          "1 is refused (P7)", cells[i]);
+		           WBC_E_CORRUPT,
+		           "an entry with %u cells instead of "
+		           "1 is refused (P7)",
+		           cells[i]);
 	}
 	tap_ok(wbc_read_int64(p.table, &v, 1, 1, &value) == WBC_E_UNKNOWN,
 	       "reading it does no harm");
@@ -438,8 +441,7 @@ static void test_hostile(void)
 	tap_is_int(add(&p, "a", 1), WBC_E_CORRUPT,
 	           "a linked entry that is free is refused");
 	order_store(&e->word, wbci_entry_word(1, 9));
-	tap_is_int(add(&p, "a", 1), WBC_E_CORRUPT,
-	           "and one in no known state");
+	tap_is_int(add(&p, "a", 1), WBC_E_CORRUPT, "and one in no known state");
 	end(&p);
 }
 
@@ -452,7 +454,7 @@ struct race {
 	struct entry_shm *e;
 	int result;
 	bool died;
-	bool late; /* it was not frozen any more */
+	bool late;      /* it was not frozen any more */
 	uint64_t grace; /* at which what was frozen is decided */
 };
 
@@ -516,10 +518,9 @@ static unsigned bury_at(struct race *r, unsigned long at, bool *met)
 	return r->result != 0 || pending(r) != 1;
 }
 
-static unsigned long race(size_t way,
-                          unsigned (*meet)(struct race *, unsigned long,
-                                           bool *),
-                          unsigned *lost)
+static unsigned long
+race(size_t way, unsigned (*meet)(struct race *, unsigned long, bool *),
+     unsigned *lost)
 {
 	struct pair p = begin(SPEC);
 	struct wbc_value v = name_of("a");
@@ -555,13 +556,15 @@ static void test_races(void)
 
 		tap_is_uint(lost, 0,
 		            "%s survives a removal at any of its instructions "
-		            "(P3)", ways[i].who);
+		            "(P3)",
+		            ways[i].who);
 		tap_diag("%lu instructions", n);
 		lost = 0;
 		n = race(i, bury_at, &lost);
 		tap_is_uint(lost, 0,
 		            "%s survives the entry's death at any of its "
-		            "instructions (P3)", ways[i].who);
+		            "instructions (P3)",
+		            ways[i].who);
 		tap_diag("%lu instructions", n);
 	}
 }
@@ -611,8 +614,9 @@ static void test_opened_frozen(void)
 		wbc_counter_close(&o.counter);
 		add(&p, "a", 0);
 	}
-	tap_is_uint(asleep, 0, "a handle opened while its entry was frozen "
-	                       "revives it before it adds (P3)");
+	tap_is_uint(asleep, 0,
+	            "a handle opened while its entry was frozen "
+	            "revives it before it adds (P3)");
 	end(&p);
 }
 #else

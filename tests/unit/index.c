@@ -16,11 +16,11 @@ static struct wbci_schema schema;
 /* The smallest root: 512 words. */
 static struct rig make(uint32_t extents)
 {
-	return rig_make(&(struct wbci_create){
-	        .max_bytes = (uint64_t)extents * WBCI_EXTENT_BYTES,
-	        .capacity = 1,
-	        .procs = 16,
-	        .threads = 16});
+	return rig_make(&(struct wbci_create){.max_bytes = (uint64_t)extents *
+	                                                   WBCI_EXTENT_BYTES,
+	                                      .capacity = 1,
+	                                      .procs = 16,
+	                                      .threads = 16});
 }
 
 /* The entry of a key, made if need be; negative on failure. */
@@ -238,8 +238,8 @@ static unsigned deepest_of(struct wbci_thread *t, uint64_t a, uint64_t b)
 	x.offset = open_key(t, &x.k);
 	y.offset = open_key(t, &y.k);
 	deepest = walk(s).deepest;
-	if (x.offset <= 0 || y.offset <= 0 ||
-	    find_key(t, &x.k) != x.offset || find_key(t, &y.k) != y.offset)
+	if (x.offset <= 0 || y.offset <= 0 || find_key(t, &x.k) != x.offset ||
+	    find_key(t, &y.k) != y.offset)
 		return 99;
 	unlink_key(t, &x.k, (uint64_t)x.offset);
 	if (find_key(t, &x.k) != 0 || find_key(t, &y.k) != y.offset)
@@ -254,13 +254,12 @@ static void test_digits(void)
 	static const struct {
 		uint64_t a, b;
 		unsigned depth;
-	} pairs[] = {
-	        {0, UINT64_C(1) << 9, 1},
-	        {0, UINT64_C(1) << 12, 1},
-	        {0, UINT64_C(1) << 13, 2},
-	        {0x1ff, UINT64_C(0x1ff) | UINT64_C(1) << 30, 6},
-	        {0x3, 0x3 | UINT64_C(8) << 57, 13},
-	        {UINT64_MAX, UINT64_MAX >> 4 | UINT64_C(7) << 61, 13}};
+	} pairs[] = {{0, UINT64_C(1) << 9, 1},
+	             {0, UINT64_C(1) << 12, 1},
+	             {0, UINT64_C(1) << 13, 2},
+	             {0x1ff, UINT64_C(0x1ff) | UINT64_C(1) << 30, 6},
+	             {0x3, 0x3 | UINT64_C(8) << 57, 13},
+	             {UINT64_MAX, UINT64_MAX >> 4 | UINT64_C(7) << 61, 13}};
 
 	for (size_t i = 0; i < N(pairs); i++) {
 		struct rig rig = make(2);
@@ -297,10 +296,12 @@ static void test_alike(void)
 	found += find_key(t, &absent.k) != 0 || find_hot(t, &absent.k) != 0;
 	found += find_key(t, &table) != 0 || find_hot(t, &table) != 0;
 	found += find_key(t, &longer) != 0 || find_hot(t, &longer) != 0;
-	tap_is_uint(found, 0, "another key, table or length under the same "
-	                      "hash is not taken for it");
-	tap_is_int(find_hot(t, &here.k), here.offset, "the key itself is "
-	                                              "found");
+	tap_is_uint(found, 0,
+	            "another key, table or length under the same "
+	            "hash is not taken for it");
+	tap_is_int(find_hot(t, &here.k), here.offset,
+	           "the key itself is "
+	           "found");
 	wbci_client_close(&c);
 	rig_drop(&rig);
 }
@@ -339,13 +340,13 @@ static void test_equal_hashes(void)
 		wrong_hot += hot != 0 && hot != keys[i].offset;
 	}
 	tap_is_uint(differ, 0, "each is found");
-	tap_is_uint(wrong_hot, 0, "the hot way finds it or leaves it to the "
-	                          "other one");
+	tap_is_uint(wrong_hot, 0,
+	            "the hot way finds it or leaves it to the "
+	            "other one");
 	for (unsigned i = 0; i < EQUALS; i += 2)
 		unlink_key(t, &keys[i].k, (uint64_t)keys[i].offset);
 	for (unsigned i = 0; i < EQUALS; i++)
-		left += find_key(t, &keys[i].k) ==
-		        (i % 2 ? keys[i].offset : 0);
+		left += find_key(t, &keys[i].k) == (i % 2 ? keys[i].offset : 0);
 	tap_is_uint(left, EQUALS, "unlinking one leaves those beside it");
 	wbci_client_close(&c);
 	rig_drop(&rig);
@@ -372,8 +373,9 @@ static void test_no_room(void)
 	wbci_exit(t);
 	b.k = clash_key(s, b.name, 2, 77);
 	result = open_key(t, &b.k);
-	tap_is_int(result, -ENOSPC, "an insert without room for its nodes "
-	                            "says so (P8)");
+	tap_is_int(result, -ENOSPC,
+	           "an insert without room for its nodes "
+	           "says so (P8)");
 	tap_ok(find_key(t, &b.k) == 0 && find_key(t, &a.k) == a.offset,
 	       "nothing was inserted, nothing lost");
 	wbci_enter(t);
@@ -492,8 +494,7 @@ static void test_pruned(void)
 		for (unsigned i = 0; i < 2; i++)
 			p.key[i].offset = open_key(p.t, &p.key[i].k);
 		for (unsigned i = 0; i < 2; i++)
-			unlink_key(p.t, &p.key[i].k,
-			           (uint64_t)p.key[i].offset);
+			unlink_key(p.t, &p.key[i].k, (uint64_t)p.key[i].offset);
 		close_node(&p);
 		rig_advance(p.c, 2);
 		met = step_once(insert_third, &p, decide, &p, at);
@@ -502,8 +503,9 @@ static void test_pruned(void)
 		unlink_key(p.t, &p.key[2].k, (uint64_t)p.key[2].offset);
 		order_store(p.word, INDEX_EMPTY);
 	}
-	tap_is_uint(lost, 0, "a node pruned at any instruction of an insert "
-	                     "below it takes nothing along (P3)");
+	tap_is_uint(lost, 0,
+	            "a node pruned at any instruction of an insert "
+	            "below it takes nothing along (P3)");
 	tap_ok(pruned > 10 && p.kept,
 	       "it is pruned until the insert passes it, and kept then");
 	tap_diag("pruned %u times of %lu", pruned, at);
@@ -522,8 +524,7 @@ static void unlink_first(void *arg)
 {
 	struct unlinking *u = arg;
 
-	u->by_first = unlink_key(u->first, &u->key.k,
-	                         (uint64_t)u->key.offset);
+	u->by_first = unlink_key(u->first, &u->key.k, (uint64_t)u->key.offset);
 	u->anew = open_key(u->first, &u->key.k);
 }
 
@@ -531,8 +532,8 @@ static void unlink_second(void *arg)
 {
 	struct unlinking *u = arg;
 
-	u->by_second = unlink_key(u->second, &u->key.k,
-	                          (uint64_t)u->key.offset);
+	u->by_second =
+		unlink_key(u->second, &u->key.k, (uint64_t)u->key.offset);
 }
 
 static void test_unlinked_twice(void)
@@ -552,11 +553,11 @@ static void test_unlinked_twice(void)
 		met = step_once(unlink_second, &u, unlink_first, &u, at);
 		if (met)
 			wrong += u.by_first + u.by_second != 1 ||
-			         find_key(u.second, &u.key.k) !=
-			                 u.anew;
+			         find_key(u.second, &u.key.k) != u.anew;
 	}
-	tap_is_uint(wrong, 0, "two that unlink an entry do so once, and do "
-	                      "not take its successor along (P3)");
+	tap_is_uint(wrong, 0,
+	            "two that unlink an entry do so once, and do "
+	            "not take its successor along (P3)");
 	wbci_client_close(&other);
 	wbci_client_close(&c);
 	rig_drop(&rig);
@@ -582,8 +583,8 @@ struct inserter {
 	int64_t *offset; /* SHARED_KEYS, its own */
 };
 
-static struct wbci_key shared_key(const struct wbci_segment *s,
-                                  char name[8], unsigned i)
+static struct wbci_key shared_key(const struct wbci_segment *s, char name[8],
+                                  unsigned i)
 {
 	struct wbci_key k;
 
@@ -647,8 +648,10 @@ static void check_shared(const struct rig *rig, const struct inserter *in,
 		agree += same;
 		sums += same && order_load(&e->total) == INSERTERS;
 	}
-	tap_is_uint(agree, SHARED_KEYS, "%s that insert the same keys at once "
-	                                "agree on one entry each (P11)", who);
+	tap_is_uint(agree, SHARED_KEYS,
+	            "%s that insert the same keys at once "
+	            "agree on one entry each (P11)",
+	            who);
 	tap_is_uint(sums, SHARED_KEYS, "and all add to that one");
 	tap_ok(n.entries == SHARED_KEYS && n.odd == 0,
 	       "every key is in the index once");
@@ -659,8 +662,8 @@ static void test_together(bool processes)
 {
 	struct rig rig = make(16);
 	struct rig_gate gate = rig_gate();
-	int64_t *offsets = rig_shared(INSERTERS * SHARED_KEYS *
-	                              sizeof(*offsets));
+	int64_t *offsets =
+		rig_shared(INSERTERS * SHARED_KEYS * sizeof(*offsets));
 	struct inserter in[INSERTERS];
 	pthread_t threads[INSERTERS];
 	pid_t pids[INSERTERS];
@@ -744,7 +747,9 @@ static uint64_t bad_word(struct damage *d, struct dice *dice)
 		return (other & ~UINT64_C(3)) | tag;
 	case 3: /* anywhere in the extents that are there, or just behind */
 		return (s->geo.extents_off +
-		        dice_below(dice, 3 * WBCI_EXTENT_BYTES)) / 64 << 20 |
+		        dice_below(dice, 3 * WBCI_EXTENT_BYTES)) /
+		                       64
+		               << 20 |
 		       tag;
 	case 4: /* before them: the header, the root */
 		return (uint64_t)dice_below(dice, 1 << 18) << 20 | tag;
@@ -775,8 +780,8 @@ static bool answers(struct damage *d, unsigned i, bool insert)
 	if (insert) {
 		int64_t made = open_key(d->t, &k);
 
-		good = good && (made > 0 || made == WBC_E_CORRUPT ||
-		                made == -ENOSPC);
+		good = good &&
+		       (made > 0 || made == WBC_E_CORRUPT || made == -ENOSPC);
 	}
 	return good;
 }
@@ -815,8 +820,9 @@ static void test_damage(void)
 		bad += !answers(&d, i % HONEST, false);
 		order_store(at, had);
 	}
-	tap_is_uint(bad, 0, "a damaged word gives the key's entry, nothing or "
-	                    "WBC_E_CORRUPT (P7)");
+	tap_is_uint(bad, 0,
+	            "a damaged word gives the key's entry, nothing or "
+	            "WBC_E_CORRUPT (P7)");
 	wbci_client_close(&d.c);
 	rig_drop(&d.rig);
 	bad = 0;

@@ -29,11 +29,11 @@ struct test {
 static struct test begin(void)
 {
 	struct test x = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes = 2 * WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 8,
-	                         .threads = 8,
-	                         .lane_bytes = LANE})};
+				 .max_bytes = 2 * WBCI_EXTENT_BYTES,
+				 .capacity = 1,
+				 .procs = 8,
+				 .threads = 8,
+				 .lane_bytes = LANE})};
 
 	x.flusher = rig_client(&x.rig);
 	x.s = &x.flusher->segment;
@@ -102,9 +102,9 @@ static unsigned drain(struct test *x, uint32_t slot, int64_t next,
 	if (bytes < 0)
 		return 99999;
 	while (at < (uint64_t)bytes) {
-		uint64_t length = check_record(x, x->buffer + at,
-		                               (uint64_t)bytes - at, next,
-		                               text_of(next));
+		uint64_t length =
+			check_record(x, x->buffer + at, (uint64_t)bytes - at,
+		                     next, text_of(next));
 
 		if (!length)
 			return 99999;
@@ -238,8 +238,9 @@ static void test_handed_over(void)
 		if (i % 50 == 49)
 			read += drain(&x, p.slot, next - 100, no_text);
 	}
-	tap_is_uint(wrong, 0, "who takes over a slot goes on at its lane's "
-	                      "tail");
+	tap_is_uint(wrong, 0,
+	            "who takes over a slot goes on at its lane's "
+	            "tail");
 	tap_is_uint(read, 400, "all of them have one lane, and are read once");
 	end(&x);
 }
@@ -251,14 +252,14 @@ static void test_hostile(void)
 		uint64_t head, tail;
 		const char *what;
 	} positions[] = {
-	        {0, LANE + 8, "a tail a lane and more ahead"},
-	        {64, 0, "a tail behind the head"},
-	        {0, 12, "a tail that is no multiple of 8"},
-	        {4, 28, "a head that is none"},
-	        {UINT64_MAX - 7, UINT64_MAX, "an odd end of all numbers"},
-	        {0, UINT64_MAX - 7, "the largest tail"}};
-	static const uint32_t lengths[] = {0,    4,     7,         12,
-	                                   16,   28,    LANE,      LANE + 8,
+		{0, LANE + 8, "a tail a lane and more ahead"},
+		{64, 0, "a tail behind the head"},
+		{0, 12, "a tail that is no multiple of 8"},
+		{4, 28, "a head that is none"},
+		{UINT64_MAX - 7, UINT64_MAX, "an odd end of all numbers"},
+		{0, UINT64_MAX - 7, "the largest tail"}};
+	static const uint32_t lengths[] = {0,    4,     7,          12,
+	                                   16,   28,    LANE,       LANE + 8,
 	                                   4088, 65536, UINT32_MAX, 1u << 31};
 	struct test x = begin();
 	struct thread_shm *thread = x.t->shm;
@@ -270,10 +271,10 @@ static void test_hostile(void)
 	for (size_t i = 0; i < N(positions); i++) {
 		order_store(&thread->lane_head, positions[i].head);
 		order_store(&thread->lane_tail, positions[i].tail);
-		tap_is_int(wbci_lane_read(x.s, x.t->slot, x.buffer, &head,
-		                          &tail),
-		           WBC_E_CORRUPT, "%s is found out (P7)",
-		           positions[i].what);
+		tap_is_int(
+			wbci_lane_read(x.s, x.t->slot, x.buffer, &head, &tail),
+			WBC_E_CORRUPT, "%s is found out (P7)",
+			positions[i].what);
 		at = positions[i].tail - positions[i].head;
 		if (at > LANE || positions[i].tail % 8)
 			wrong += insert(&x, 0, 0, 0) != WBC_E_CORRUPT;
@@ -292,9 +293,8 @@ static void test_hostile(void)
 	for (unsigned i = 0; i < 10; i++)
 		insert(&x, 1, 0, 0);
 	for (size_t i = 0; i < N(lengths); i++) {
-		unsigned char *record = x.s->lanes +
-		                        x.t->slot * (uint64_t)LANE +
-		                        5 * SMALLEST;
+		unsigned char *record =
+			x.s->lanes + x.t->slot * (uint64_t)LANE + 5 * SMALLEST;
 
 		memcpy(record, &lengths[i], sizeof(lengths[i]));
 		wrong += wbci_lane_read(x.s, x.t->slot, x.buffer, &head,
@@ -302,8 +302,9 @@ static void test_hostile(void)
 		         lengths[i] != 16 && lengths[i] != SMALLEST;
 		memcpy(record, &was, sizeof(was));
 	}
-	tap_is_uint(wrong, 0, "records of impossible lengths are found out "
-	                      "(P7)");
+	tap_is_uint(wrong, 0,
+	            "records of impossible lengths are found out "
+	            "(P7)");
 	order_store(&thread->lane_ready, 0);
 	tap_is_int(wbci_lane_read(x.s, x.t->slot, x.buffer, &head, &tail),
 	           WBC_E_CORRUPT, "a lane without memory is not touched (P8)");
@@ -334,8 +335,9 @@ static void test_noise(void)
 		wrong += bytes < 0 ? bytes != WBC_E_CORRUPT
 		                   : (uint64_t)bytes != tail - head;
 	}
-	tap_is_uint(wrong, 0, "noise in a lane is read as records that end "
-	                      "where it ends, or found out (P7)");
+	tap_is_uint(wrong, 0,
+	            "noise in a lane is read as records that end "
+	            "where it ends, or found out (P7)");
 	end(&x);
 }
 
@@ -397,9 +399,10 @@ static void test_killed(void)
 		wrong += read < told || read > told + 1;
 		wrong += wbci_reap(x.s, &in_section) != 1;
 	}
-	tap_is_uint(wrong, 0, "of a process that is killed while it inserts, "
-	                      "every acknowledged row is there, whole and "
-	                      "once (P3)");
+	tap_is_uint(wrong, 0,
+	            "of a process that is killed while it inserts, "
+	            "every acknowledged row is there, whole and "
+	            "once (P3)");
 	munmap(teller.told, sizeof(order_u64));
 	end(&x);
 }
@@ -441,8 +444,8 @@ static void test_each_instruction(void)
 		nothing += n == 0;
 		all += n == 1;
 		wrong += n > 1;
-		wrong += order_load(&x.t->shm->lane_tail) != tail +
-		         n * record_bytes(told_text((int64_t)at));
+		wrong += order_load(&x.t->shm->lane_tail) !=
+		         tail + n * record_bytes(told_text((int64_t)at));
 	}
 	tap_ok(wrong == 0 && nothing > 10 && all > 1,
 	       "an insert killed at any instruction is there whole or not at "
@@ -479,12 +482,12 @@ static void test_deadline(void)
 		int result;
 		const char *what;
 	} waits[] = {
-	        {true, 0, -EAGAIN, "with a flusher, no wait: -EAGAIN"},
-	        {true, 30, -EAGAIN, "with a flusher, a wait: -EAGAIN"},
-	        {true, 250, -EAGAIN, "with a flusher, a longer wait: -EAGAIN"},
-	        {false, 0, WBC_E_NOFLUSHER,
+		{true, 0, -EAGAIN, "with a flusher, no wait: -EAGAIN"},
+		{true, 30, -EAGAIN, "with a flusher, a wait: -EAGAIN"},
+		{true, 250, -EAGAIN, "with a flusher, a longer wait: -EAGAIN"},
+		{false, 0, WBC_E_NOFLUSHER,
 	         "without one, no wait: WBC_E_NOFLUSHER"},
-	        {false, 30, WBC_E_NOFLUSHER,
+		{false, 30, WBC_E_NOFLUSHER,
 	         "without one, a wait: WBC_E_NOFLUSHER"}};
 	struct test x = begin();
 	unsigned n = 0;

@@ -9,11 +9,11 @@
 
 static struct rig make(uint32_t extents)
 {
-	return rig_make(&(struct wbci_create){
-	        .max_bytes = (uint64_t)extents * WBCI_EXTENT_BYTES,
-	        .capacity = 1,
-	        .procs = 8,
-	        .threads = 8});
+	return rig_make(&(struct wbci_create){.max_bytes = (uint64_t)extents *
+	                                                   WBCI_EXTENT_BYTES,
+	                                      .capacity = 1,
+	                                      .procs = 8,
+	                                      .threads = 8});
 }
 
 /* A rig with one extent committed, its only client, in no section. */
@@ -42,8 +42,7 @@ static void end(struct one *o)
 	rig_drop(&o->rig);
 }
 
-static uint64_t take(struct wbci_thread *t, enum page_kind kind,
-                     uint64_t bytes)
+static uint64_t take(struct wbci_thread *t, enum page_kind kind, uint64_t bytes)
 {
 	uint64_t offset = 0;
 	int error;
@@ -94,12 +93,14 @@ static void test_classes(void)
 	static const struct {
 		uint64_t bytes;
 		int room; /* or an error */
-	} sizes[] = {
-	        {0, 64},       {1, 64},         {64, 64},       {65, 128},
-	        {96, 128},     {129, 192},      {385, 448},     {513, 640},
-	        {1025, 1280},  {2049, 3072},    {4097, 8192},   {8193, 16384},
-	        {32769, 65536}, {65536, 65536}, {65537, -E2BIG},
-	        {UINT64_MAX, -E2BIG}};
+	} sizes[] = {{0, 64},         {1, 64},
+	             {64, 64},        {65, 128},
+	             {96, 128},       {129, 192},
+	             {385, 448},      {513, 640},
+	             {1025, 1280},    {2049, 3072},
+	             {4097, 8192},    {8193, 16384},
+	             {32769, 65536},  {65536, 65536},
+	             {65537, -E2BIG}, {UINT64_MAX, -E2BIG}};
 	unsigned wrong = 0;
 
 	for (size_t i = 0; i < N(sizes); i++) {
@@ -156,10 +157,11 @@ static void test_once(void)
 
 	for (uint32_t i = 1; i < 4; i++)
 		wbci_segment_grow(o.s, i);
-	for (unsigned class = 0; class < WBCI_CLASSES; class++)
+	for (unsigned class = 0; class < WBCI_CLASSES; class ++)
 		wrong += page_is_used_up(&o, PAGE_BLOCKS, class);
-	tap_is_uint(wrong, 0, "every block of a page is given out once, in "
-	                      "each class");
+	tap_is_uint(wrong, 0,
+	            "every block of a page is given out once, in "
+	            "each class");
 	wrong = 0;
 	for (unsigned class = 1; class < WBCI_CLASSES; class += 5)
 		wrong += page_is_used_up(&o, PAGE_ENTRIES, class);
@@ -208,8 +210,9 @@ static void test_grace(void)
 		late += take(o.t, PAGE_BLOCKS, 64) != offset;
 		rig_advance(o.c, i % 4);
 	}
-	tap_is_uint(early, 0, "a retired block is not free within two epochs "
-	                      "(P6)");
+	tap_is_uint(early, 0,
+	            "a retired block is not free within two epochs "
+	            "(P6)");
 	tap_is_uint(late, 0, "then it is, at once, and is given out again");
 	end(&o);
 }
@@ -233,8 +236,9 @@ static void test_turns(void)
 		}
 		lost += freed != 1;
 	}
-	tap_is_uint(lost, 0, "a block that was retired long ago is found "
-	                     "within four epochs");
+	tap_is_uint(lost, 0,
+	            "a block that was retired long ago is found "
+	            "within four epochs");
 	end(&o);
 }
 
@@ -288,8 +292,9 @@ static void test_late_unlink(void)
 		wbci_epoch_advance(third);
 		freed += reclaim(o.t, wbci_page_of(o.s, offset));
 	}
-	tap_is_uint(freed, 0, "a block is as old as its unlinking, not as the "
-	                      "section of it (P6)");
+	tap_is_uint(freed, 0,
+	            "a block is as old as its unlinking, not as the "
+	            "section of it (P6)");
 	wbci_exit(reader);
 	wbci_client_close(&third);
 	wbci_client_close(&other);
@@ -321,10 +326,11 @@ static void test_adoption(void)
 		wrong += wbci_page_of(o.s, offset) != page || offset == a ||
 		         offset == b;
 	}
-	tap_is_uint(wrong, 0, "another thread takes them over, with what "
-	                      "stands in them");
-	tap_is_uint(wbci_page_owner(order_load(&o.s->words[page])),
-	            t->slot + 1, "and owns them then");
+	tap_is_uint(wrong, 0,
+	            "another thread takes them over, with what "
+	            "stands in them");
+	tap_is_uint(wbci_page_owner(order_load(&o.s->words[page])), t->slot + 1,
+	            "and owns them then");
 	rig_advance(next, 2);
 	tap_is_uint(take(t, PAGE_BLOCKS, 256), b,
 	            "what the last owner retired is free for the next (P6)");
@@ -358,14 +364,16 @@ static void test_half_done(void)
 	order_or(&meta->limbo[1][3], UINT64_C(1) << 40);
 	t = rig_thread(next);
 	again = take(t, PAGE_BLOCKS, 64);
-	tap_is_uint(again, dead, "a block that a killed owner had half freed "
-	                         "is free");
+	tap_is_uint(again, dead,
+	            "a block that a killed owner had half freed "
+	            "is free");
 	for (unsigned i = 0; i < 8; i++) {
 		freed += reclaim(t, page);
 		rig_advance(next, 1);
 	}
-	tap_is_uint(freed, 0, "its limbo bits do not free the next one that "
-	                      "stands there (P6)");
+	tap_is_uint(freed, 0,
+	            "its limbo bits do not free the next one that "
+	            "stands there (P6)");
 	tap_ok(take(t, PAGE_BLOCKS, 64) != again && again != kept,
 	       "so it is not given out twice");
 	tap_is_uint(bits_in(meta->limbo[0]) + bits_in(meta->limbo[1]) +
@@ -472,8 +480,8 @@ static void test_exhaustion(void)
 	tap_is_int(wbci_segment_grow(s, 0), 0, "who was overtaken need not");
 	tap_is_uint(wbci_committed(s), 1, "so one extent came of it");
 	wbci_enter(t);
-	while (wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST,
-	                        &offset) == 0) {
+	while (wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST, &offset) ==
+	       0) {
 		last = offset;
 		got++;
 	}
@@ -481,17 +489,17 @@ static void test_exhaustion(void)
 	tap_is_int(wbci_block_alloc(t, PAGE_ENTRIES, 64, &offset), -ENOSPC,
 	           "then there is none, for entries neither");
 	wbci_block_undo(t, last);
-	tap_is_int(wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST,
-	                            &offset), 0,
-	           "what was given back can be had again (P8)");
+	tap_is_int(
+		wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST, &offset),
+		0, "what was given back can be had again (P8)");
 	tap_is_uint(offset, last, "and it is that one");
 	wbci_exit(t);
 	tap_is_int(wbci_segment_grow(s, 1), 0, "the second extent helps");
 	take(t, PAGE_ENTRIES, 64);
 	wbci_enter(t);
 	got = 1;
-	while (wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST,
-	                        &offset) == 0)
+	while (wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST, &offset) ==
+	       0)
 		got++;
 	wbci_exit(t);
 	tap_is_uint(got, WBCI_PAGES_PER_EXTENT, "and is used up likewise");
@@ -584,8 +592,7 @@ static unsigned audit(struct one *o, const struct victim *v,
 	return wrong + (back != 1);
 }
 
-static unsigned long kill_everywhere(void (*operation)(void *),
-                                     unsigned *wrong)
+static unsigned long kill_everywhere(void (*operation)(void *), unsigned *wrong)
 {
 	bool killed = true;
 	unsigned long at;

@@ -24,13 +24,13 @@ enum { BOOK_KEYS = 10000 };
 struct book {
 	struct wbci_client *c;
 	struct wbci_rounds rounds;
-	uint64_t sum[BOOK_KEYS];  /* of all differences */
+	uint64_t sum[BOOK_KEYS]; /* of all differences */
 	double doubles[BOOK_KEYS];
 	uint64_t collected[BOOK_KEYS]; /* totals, as last seen */
 	unsigned visits;
 	unsigned moved;
 	unsigned stop_after; /* visits, then the round is abandoned; 0: no */
-	bool forget; /* cursors are not moved */
+	bool forget;         /* cursors are not moved */
 };
 
 static unsigned key_number(const struct wbci_seen *seen)
@@ -59,8 +59,8 @@ static int visit(void *arg, const struct wbci_seen *seen)
 	b->doubles[n] += wbci_double_of(seen->total[1]) -
 	                 wbci_double_of(seen->journaled[1]);
 	for (unsigned i = 0; i < seen->n_cells; i++)
-		b->moved += wbci_cursor_move(b->c, seen->ref, i,
-		                             seen->total[i]);
+		b->moved +=
+			wbci_cursor_move(b->c, seen->ref, i, seen->total[i]);
 	return 0;
 }
 
@@ -90,13 +90,13 @@ struct test {
 
 static struct test begin(uint32_t extents)
 {
-	struct test x = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes =
-	                                 (uint64_t)extents * WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 16,
-	                         .threads = 16}),
-	                 .b = calloc(1, sizeof(*x.b))};
+	struct test x = {
+		.rig = rig_make(&(struct wbci_create){
+			.max_bytes = (uint64_t)extents * WBCI_EXTENT_BYTES,
+			.capacity = 1,
+			.procs = 16,
+			.threads = 16}),
+		.b = calloc(1, sizeof(*x.b))};
 
 	if (!x.b)
 		tap_bail("no memory");
@@ -205,8 +205,9 @@ static void test_simple(void)
 	add(x.t, 1, 4);
 	add(x.t, 1, -4);
 	run_round(b);
-	tap_is_uint(b->visits, 3, "an entry whose sum did not change is not "
-	                          "visited");
+	tap_is_uint(b->visits, 3,
+	            "an entry whose sum did not change is not "
+	            "visited");
 	end(&x);
 }
 
@@ -230,13 +231,13 @@ static void test_between(void)
 	order_add_relaxed(wbci_entry_total(e, 0), 10);
 	wbci_exit(x.t);
 	run_round(b);
-	tap_is_uint(b->sum[1], 11, "a change long after its mark is found: "
-	                           "what was taken is kept for a grace "
-	                           "period (P2)");
+	tap_is_uint(b->sum[1], 11,
+	            "a change long after its mark is found: "
+	            "what was taken is kept for a grace "
+	            "period (P2)");
 	for (unsigned i = 0; i < 4; i++)
 		run_round(b);
-	tap_ok(b->rounds.kept && !b->rounds.kept->next,
-	       "then it is dropped");
+	tap_ok(b->rounds.kept && !b->rounds.kept->next, "then it is dropped");
 	end(&x);
 }
 
@@ -266,8 +267,9 @@ static void test_two_clients(void)
 	order_add_relaxed(wbci_entry_total(e, 0), 1000);
 	wbci_exit(second);
 	run_round(x.b);
-	tap_is_uint(x.b->sum[1], 1111, "a client that finds an entry marked "
-	                               "and adds a round later is found");
+	tap_is_uint(x.b->sum[1], 1111,
+	            "a client that finds an entry marked "
+	            "and adds a round later is found");
 	wbci_client_close(&other);
 	end(&x);
 }
@@ -291,8 +293,9 @@ static void test_torn_mark(void)
 	order_or(&s->metas[page].dirty[bit / 64], UINT64_C(1) << bit % 64);
 	add(x.t, 1, 10);
 	run_round(x.b);
-	tap_is_uint(x.b->sum[1], 11, "a page bit without its summary bit, left "
-	                             "by a kill, hides no later change (P3)");
+	tap_is_uint(x.b->sum[1], 11,
+	            "a page bit without its summary bit, left "
+	            "by a kill, hides no later change (P3)");
 	end(&x);
 }
 
@@ -310,8 +313,9 @@ static void test_abandoned(void)
 	b->visits = 0;
 	b->stop_after = 300;
 	b->forget = true;
-	tap_is_int(run_round(b), 1, "a round ends early if the visitor says "
-	                            "so");
+	tap_is_int(run_round(b), 1,
+	           "a round ends early if the visitor says "
+	           "so");
 	tap_is_uint(b->visits, 301, "it visits nobody then");
 	for (unsigned n = 0; n < 1000; n += 2)
 		add(x.t, n, 100);
@@ -324,8 +328,9 @@ static void test_abandoned(void)
 	run_round(b);
 	for (unsigned n = 0; n < 1000; n++)
 		wrong += b->sum[n] != (n % 2 ? 11 : 111);
-	tap_is_uint(wrong, 0, "rounds that were abandoned before their end "
-	                      "lose nothing and double nothing (P5)");
+	tap_is_uint(wrong, 0,
+	            "rounds that were abandoned before their end "
+	            "lose nothing and double nothing (P5)");
 	end(&x);
 }
 
@@ -351,8 +356,9 @@ static void test_restart(void)
 	run_round(b);
 	for (unsigned n = 0; n < 500; n++)
 		wrong += b->sum[n] != 11;
-	tap_is_uint(wrong, 0, "a flusher that starts reads what its "
-	                      "predecessor had taken (P5)");
+	tap_is_uint(wrong, 0,
+	            "a flusher that starts reads what its "
+	            "predecessor had taken (P5)");
 	restart(b);
 	run_round(b);
 	for (unsigned n = 0; n < 500; n++)
@@ -369,8 +375,9 @@ static void test_restart(void)
 	order_add_relaxed(wbci_entry_total(e, 0), 1000);
 	wbci_exit(x.t);
 	run_round(b);
-	tap_is_uint(b->sum[7], 1011, "what was marked under its predecessor "
-	                             "and changed later is found too");
+	tap_is_uint(b->sum[7], 1011,
+	            "what was marked under its predecessor "
+	            "and changed later is found too");
 	end(&x);
 }
 
@@ -411,15 +418,17 @@ static void test_new_extents(void)
 	tap_diag("%u pages", page);
 	for (unsigned i = 0; i <= n; i++)
 		wrong += x.b->sum[i] != 1;
-	tap_is_uint(wrong, 0, "entries in new extents are found by the next "
-	                      "round");
+	tap_is_uint(wrong, 0,
+	            "entries in new extents are found by the next "
+	            "round");
 	/* Bits of pages that do not exist. */
 	for (uint32_t w = 0; w < (s->geo.n_pages + 63) / 64; w++)
 		order_store(&s->summary[w], UINT64_MAX);
 	add(x.t, 5, 1);
 	fstat(s->fd, &before);
-	tap_is_int(run_round(x.b), 0, "summary bits of no page do no harm "
-	                              "(P7)");
+	tap_is_int(run_round(x.b), 0,
+	           "summary bits of no page do no harm "
+	           "(P7)");
 	tap_is_uint(x.b->sum[5], 2, "and hide nothing");
 	fstat(s->fd, &after);
 	tap_is_int(after.st_blocks, before.st_blocks,
@@ -459,8 +468,9 @@ static void test_hostile(void)
 	run_round(x.b);
 	e->n_cells = 255;
 	run_round(x.b);
-	tap_is_uint(x.b->rounds.corrupt, 2, "an entry with too many cells is "
-	                                    "counted as corrupt (P7)");
+	tap_is_uint(x.b->rounds.corrupt, 2,
+	            "an entry with too many cells is "
+	            "counted as corrupt (P7)");
 	e->n_cells = 2;
 	e->key_len = 1025;
 	restart(x.b);
@@ -476,8 +486,9 @@ static void test_hostile(void)
 	order_store(&e->word, wbci_entry_word(1, ENTRY_FREE));
 	restart(x.b);
 	run_round(x.b);
-	tap_is_uint(x.b->sum[1], 111, "what is dead or free is no entry, "
-	                              "whatever its cells say");
+	tap_is_uint(x.b->sum[1], 111,
+	            "what is dead or free is no entry, "
+	            "whatever its cells say");
 	end(&x);
 }
 
@@ -524,8 +535,8 @@ struct adder {
 static int add_much(void *arg)
 {
 	struct adder *a = arg;
-	struct wbci_client *c = a->fenced ? rig_fenced(a->rig)
-	                                  : rig_client(a->rig);
+	struct wbci_client *c =
+		a->fenced ? rig_fenced(a->rig) : rig_client(a->rig);
 	struct wbci_thread *t = rig_thread(c);
 
 	for (unsigned i = 0; !order_acquire(a->stop); i++) {
@@ -557,8 +568,8 @@ static void *add_thread(void *arg)
 static void test_together(bool processes)
 {
 	struct test x = begin(4);
-	uint64_t *shared = rig_shared((ADDERS * (ADDER_KEYS + 1) + 1) *
-	                              sizeof(*shared));
+	uint64_t *shared =
+		rig_shared((ADDERS * (ADDER_KEYS + 1) + 1) * sizeof(*shared));
 	uint64_t *halves = shared + ADDERS * ADDER_KEYS;
 	order_u32 *stop = (order_u32 *)(void *)(halves + ADDERS);
 	struct adder adders[ADDERS];
@@ -568,9 +579,9 @@ static void test_together(bool processes)
 	double brought = 0, added = 0;
 
 	for (unsigned i = 0; i < ADDERS; i++) {
-		adders[i] = (struct adder){&x.rig, i, i == 1,
-		                           shared + i * ADDER_KEYS, halves + i,
-		                           stop};
+		adders[i] = (struct adder){&x.rig,     i,
+		                           i == 1,     shared + i * ADDER_KEYS,
+		                           halves + i, stop};
 		if (processes)
 			pids[i] = rig_fork(add_much, &adders[i]);
 		else
@@ -606,9 +617,11 @@ static void test_together(bool processes)
 		wrong += x.b->sum[n] != sum;
 		brought += x.b->doubles[n];
 	}
-	tap_is_uint(wrong, 0, "%s that add while rounds are made, by flushers "
-	                      "that die and start, are collected exactly "
-	                      "(P5)", processes ? "processes" : "threads");
+	tap_is_uint(wrong, 0,
+	            "%s that add while rounds are made, by flushers "
+	            "that die and start, are collected exactly "
+	            "(P5)",
+	            processes ? "processes" : "threads");
 	tap_is_double(brought, added, "and so are doubles");
 	munmap(shared, (ADDERS * (ADDER_KEYS + 1) + 1) * sizeof(*shared));
 	end(&x);
@@ -741,8 +754,9 @@ static void test_stopped(void)
 		run_round(x.b);
 		wrong += x.b->sum[2] != i + 1;
 	}
-	tap_is_uint(wrong, 0, "a client stopped inside a section delays no "
-	                      "round (P2)");
+	tap_is_uint(wrong, 0,
+	            "a client stopped inside a section delays no "
+	            "round (P2)");
 	tap_is_uint(x.b->sum[1], 1, "its change is not made yet");
 	kill(pid, SIGCONT);
 	rig_hear(fd[0]);
@@ -757,8 +771,9 @@ static void test_stopped(void)
 	rig_kill(pid);
 	for (unsigned i = 0; i < 5; i++)
 		run_round(x.b);
-	tap_is_uint(x.b->sum[1], 101, "one that is killed before its change "
-	                              "made none");
+	tap_is_uint(x.b->sum[1], 101,
+	            "one that is killed before its change "
+	            "made none");
 	wrong = x.b->rounds.kept && x.b->rounds.kept->next ? 1 : 0;
 	tap_is_uint(wrong, 1, "what it may have marked is kept meanwhile");
 	wbci_reap(&x.b->c->segment, &in_section);
@@ -839,8 +854,9 @@ static void test_each_instruction(void)
 	tap_diag("%u adds, %lu instructions", m.n, steps);
 	tap_ok(!m.failed && lost == 0,
 	       "an add at any instruction of a round is collected once (P5)");
-	tap_is_uint(late, 0, "and in the round that a sync asked for then "
-	                     "waits for (P4)");
+	tap_is_uint(late, 0,
+	            "and in the round that a sync asked for then "
+	            "waits for (P4)");
 	end(&x);
 }
 
@@ -882,7 +898,8 @@ static void test_each_instruction_of_an_add(void)
 		}
 		tap_is_uint(lost, 0,
 		            "a round at any instruction of %s add in a cycle "
-		            "loses nothing (P3)", what[marked]);
+		            "loses nothing (P3)",
+		            what[marked]);
 		tap_diag("%lu instructions", at);
 		end(&x);
 	}
@@ -1000,7 +1017,8 @@ static void test_comebacks(void)
 		tap_is_uint(lost, 0,
 		            "an entry %s at any instruction of a round's "
 		            "beginning, and changed rounds later, is found "
-		            "(P3)", kinds[i].what);
+		            "(P3)",
+		            kinds[i].what);
 		wbci_client_close(&late);
 		end(&x);
 	}
@@ -1040,8 +1058,9 @@ static void test_killed(void)
 		wbci_client_close(&other);
 		end(&x);
 	}
-	tap_is_uint(torn, 0, "what a client did before it was killed, at any "
-	                     "instruction of an add, is collected");
+	tap_is_uint(torn, 0,
+	            "what a client did before it was killed, at any "
+	            "instruction of an add, is collected");
 	tap_is_uint(lost, 0, "and what others add to the entry then (P3)");
 }
 
@@ -1111,8 +1130,9 @@ static void test_growth_meets_a_round(void)
 		end(&x);
 	}
 	tap_ok(beyond > 10, "a segment that grows meets a round at any place");
-	tap_is_uint(late, 0, "what stands in the new extent is in the round "
-	                     "that it belongs to (P4)");
+	tap_is_uint(late, 0,
+	            "what stands in the new extent is in the round "
+	            "that it belongs to (P4)");
 	tap_diag("%lu instructions", at);
 }
 #else

@@ -73,8 +73,7 @@ static void step_trap(int signal, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-static inline void step_begin(void (*hook)(void *), void *arg,
-                              unsigned long at)
+static inline void step_begin(void (*hook)(void *), void *arg, unsigned long at)
 {
 	struct sigaction action = {.sa_sigaction = step_trap,
 	                           .sa_flags = SA_SIGINFO};
@@ -92,11 +91,13 @@ static __attribute__((noinline)) void step_call(void (*fn)(void *), void *arg)
 {
 	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t"
 	                 "orq $0x100, (%%rsp)\n\tpopfq\n\t"
-	                 "lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+	                 "lea 128(%%rsp), %%rsp" ::
+	                         : "memory", "cc");
 	fn(arg);
 	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t"
 	                 "andq $~0x100, (%%rsp)\n\tpopfq\n\t"
-	                 "lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+	                 "lea 128(%%rsp), %%rsp" ::
+	                         : "memory", "cc");
 }
 
 /* Run @fn(), and @hook() after each of its instructions. */

@@ -200,30 +200,32 @@ static void check(const struct rig *rig, const struct tally *tallies)
 		row[0] = word_of(key, text);
 		wrong_n += (int64_t)total_of(t, row, 1, COLUMN_N) != sum.n;
 		/* Halves of small numbers are added without rounding. */
-		wrong_d += wbci_double_of(total_of(t, row, 1, COLUMN_D)) !=
-		           sum.d;
+		wrong_d +=
+			wbci_double_of(total_of(t, row, 1, COLUMN_D)) != sum.d;
 		path_of(key, text, row);
-		wrong_long += total_of(u, row, 2, COLUMN_A) != sum.a ||
-		              (int64_t)total_of(u, row, 2, COLUMN_C) !=
-		                      sum.c ||
-		              wbci_double_of(total_of(u, row, 2, COLUMN_B)) !=
-		                      sum.b;
+		wrong_long +=
+			total_of(u, row, 2, COLUMN_A) != sum.a ||
+			(int64_t)total_of(u, row, 2, COLUMN_C) != sum.c ||
+			wbci_double_of(total_of(u, row, 2, COLUMN_B)) != sum.b;
 	}
-	tap_is_uint(wrong_n, 0, "sums of %u keys are exact, added to by key "
-	                        "and through handles (P3)", KEYS);
+	tap_is_uint(wrong_n, 0,
+	            "sums of %u keys are exact, added to by key "
+	            "and through handles (P3)",
+	            KEYS);
 	tap_is_uint(wrong_d, 0, "sums of doubles are too");
-	tap_is_uint(wrong_long, 0, "and those of rows with a key of two "
-	                           "columns and three counters");
+	tap_is_uint(wrong_long, 0,
+	            "and those of rows with a key of two "
+	            "columns and three counters");
 	wbc_close(&c);
 }
 
 int main(void)
 {
-	struct rig rig = rig_make(&(struct wbci_create){
-	        .max_bytes = 32 * WBCI_EXTENT_BYTES,
-	        .capacity = KEYS,
-	        .procs = PROCS + 2,
-	        .threads = PROCS * THREADS + 4});
+	struct rig rig = rig_make(
+		&(struct wbci_create){.max_bytes = 32 * WBCI_EXTENT_BYTES,
+	                              .capacity = KEYS,
+	                              .procs = PROCS + 2,
+	                              .threads = PROCS * THREADS + 4});
 	struct tally *tallies = rig_shared(PROCS * THREADS * sizeof(*tallies));
 	struct worker workers[PROCS * THREADS];
 	struct rig_gate gate = rig_gate();
@@ -231,7 +233,8 @@ int main(void)
 	unsigned bad = 0;
 
 	for (unsigned i = 0; i < PROCS * THREADS; i++)
-		workers[i] = (struct worker){.rig = &rig, .gate = &gate,
+		workers[i] = (struct worker){.rig = &rig,
+		                             .gate = &gate,
 		                             .number = i,
 		                             .tally = &tallies[i]};
 	for (unsigned i = 0; i < PROCS; i++) {

@@ -18,10 +18,10 @@ struct test {
 static struct test begin(void)
 {
 	struct test x = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes = 2 * WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 16,
-	                         .threads = 16})};
+				 .max_bytes = 2 * WBCI_EXTENT_BYTES,
+				 .capacity = 1,
+				 .procs = 16,
+				 .threads = 16})};
 
 	x.c = rig_client(&x.rig);
 	x.t = rig_thread(x.c);
@@ -49,23 +49,24 @@ static void test_numbers(void)
 		int result;
 		const char *what;
 	} specs[] = {
-	        {"a(k text key, n counter)", 0, "the first table is number 0"},
-	        {"b(k text key, n counter)", 1, "the next is number 1"},
-	        {"a(k text key, n counter)", 0, "a second declaration finds "
-	                                        "the first"},
-	        {"default.a ( k TEXT key,n int counter )", 0,
+		{"a(k text key, n counter)", 0, "the first table is number 0"},
+		{"b(k text key, n counter)", 1, "the next is number 1"},
+		{"a(k text key, n counter)", 0,
+	         "a second declaration finds "
+	         "the first"},
+		{"default.a ( k TEXT key,n int counter )", 0,
 	         "so does one in other words"},
-	        {"a(k text key, n counter) on_missing=insert", 0,
+		{"a(k text key, n counter) on_missing=insert", 0,
 	         "the policy is not compared"},
-	        {"other.a(k text key, n counter)", 2,
+		{"other.a(k text key, n counter)", 2,
 	         "a name at another connection is another table"},
-	        {"A(k text key, n counter)", 3, "and one in capitals"},
-	        {"a(k text key, n double counter)", WBC_E_SCHEMA,
+		{"A(k text key, n counter)", 3, "and one in capitals"},
+		{"a(k text key, n double counter)", WBC_E_SCHEMA,
 	         "a column of another type is refused"},
-	        {"a(k text key)", WBC_E_SCHEMA, "a column less is refused"},
-	        {"a(k text key, n counter, m counter)", WBC_E_SCHEMA,
+		{"a(k text key)", WBC_E_SCHEMA, "a column less is refused"},
+		{"a(k text key, n counter, m counter)", WBC_E_SCHEMA,
 	         "a column more is refused"},
-	        {"a(n counter, k text key)", WBC_E_SCHEMA,
+		{"a(n counter, k text key)", WBC_E_SCHEMA,
 	         "another order is refused"}};
 	struct test x = begin();
 	struct wbci_schema schema;
@@ -172,8 +173,9 @@ static void check_declared(struct test *x, const int *numbers)
 		wrong += (unsigned)(taken >> number & 1);
 		taken |= UINT64_C(1) << number;
 	}
-	tap_is_uint(wrong, 0, "processes that declare the same tables at once "
-	                      "agree on a number for each (P11)");
+	tap_is_uint(wrong, 0,
+	            "processes that declare the same tables at once "
+	            "agree on a number for each (P11)");
 	tap_is_int(wbci_table_schema(x->s, NAMES, &schema, NULL), -ENOENT,
 	           "none is there twice");
 }
@@ -217,11 +219,10 @@ static void test_parked(void)
 		int error;
 		const char *message;
 		const char *shown;
-	} parks[] = {
-	        {WBC_E_PARKED, "no such column: n", "no such column: n"},
-	        {WBC_E_TABLE, "", ""},
-	        {-ENOSPC, "line\nbreak\x7f\x1b[31m", "line?break??[31m"},
-	        {0, "", ""}};
+	} parks[] = {{WBC_E_PARKED, "no such column: n", "no such column: n"},
+	             {WBC_E_TABLE, "", ""},
+	             {-ENOSPC, "line\nbreak\x7f\x1b[31m", "line?break??[31m"},
+	             {0, "", ""}};
 	struct test x = begin();
 	char text[WBCI_TABLE_MESSAGE], longer[400];
 
@@ -231,8 +232,9 @@ static void test_parked(void)
 		wbci_table_park(x.s, 3, parks[i].error, parks[i].message);
 		tap_is_int(wbci_table_parked(x.s, 3, text), parks[i].error,
 		           "why it does not is kept: %d", parks[i].error);
-		tap_is_str(text, parks[i].shown, "with its words, as they can "
-		                                 "be printed (P7)");
+		tap_is_str(text, parks[i].shown,
+		           "with its words, as they can "
+		           "be printed (P7)");
 	}
 	memset(longer, 'x', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
@@ -349,8 +351,9 @@ static void test_hostile(void)
 	wrong += wbci_table_schema(x.s, 0, &schema, NULL) != 0;
 	last->bytes = 57;
 	wrong += wbci_table_schema(x.s, 0, &schema, NULL) != WBC_E_CORRUPT;
-	tap_is_uint(wrong, 0, "a declaration that lies where none can is found "
-	                      "out (P7)");
+	tap_is_uint(wrong, 0,
+	            "a declaration that lies where none can is found "
+	            "out (P7)");
 
 	order_store(&x.s->tables[0].spec, offset);
 	wrong = 0;
@@ -380,8 +383,9 @@ static void test_hostile(void)
 		                    schema.n_cells > WBC_COUNTERS_MAX);
 		memcpy(spec->text, text, sizeof(text));
 	}
-	tap_is_uint(wrong, 0, "one that was scribbled over is another or none "
-	                      "(P7)");
+	tap_is_uint(wrong, 0,
+	            "one that was scribbled over is another or none "
+	            "(P7)");
 	tap_is_int(wbci_table_schema(x.s, 0, &schema, NULL), 0,
 	           "restored, it is read again");
 	end(&x);

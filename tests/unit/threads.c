@@ -210,8 +210,7 @@ static int collect(void *arg, const struct wbci_seen *seen)
 	l->d[n] += wbci_double_of(seen->total[1]) -
 	           wbci_double_of(seen->journaled[1]);
 	for (unsigned i = 0; i < 2; i++)
-		l->bad += !wbci_cursor_move(l->c, seen->ref, i,
-		                            seen->total[i]);
+		l->bad += !wbci_cursor_move(l->c, seen->ref, i, seen->total[i]);
 	return 0;
 }
 
@@ -369,8 +368,9 @@ static void check(const struct client *clients, const struct ledger *l)
 	tap_is_uint(failed, 0, "no call of a client fails");
 	tap_is_uint(l->bad, 0, "the flusher finds nothing odd");
 	tap_is_uint(l->rounds.corrupt, 0, "and nothing corrupt");
-	tap_is_uint(wrong_n, 0, "sums are exact though entries come and go, "
-	                        "and clients with them (P3)");
+	tap_is_uint(wrong_n, 0,
+	            "sums are exact though entries come and go, "
+	            "and clients with them (P3)");
 	tap_is_uint(wrong_d, 0, "so are those of doubles");
 	tap_is_uint(l->rows, rows, "each inserted row is found once (P3)");
 	tap_ok(l->removed > 100, "many entries were removed on the way");
@@ -450,11 +450,11 @@ static unsigned look_at_newest(struct wbci_thread *t)
 
 static void race(void)
 {
-	struct rig rig = rig_make(&(struct wbci_create){
-	        .max_bytes = 4 * WBCI_EXTENT_BYTES,
-	        .capacity = 1,
-	        .procs = RACERS + 1,
-	        .threads = RACERS + 1});
+	struct rig rig = rig_make(
+		&(struct wbci_create){.max_bytes = 4 * WBCI_EXTENT_BYTES,
+	                              .capacity = 1,
+	                              .procs = RACERS + 1,
+	                              .threads = RACERS + 1});
 	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
 	struct racers r = {.rig = &rig, .schema = &schema};
 	struct wbci_client *c = rig_client(&rig);
@@ -470,8 +470,9 @@ static void race(void)
 		pthread_join(threads[i], NULL);
 	tap_is_uint(order_load(&r.failed), 0,
 	            "several make the same entries at once");
-	tap_is_uint(changed, 0, "who looks at them meanwhile finds nothing "
-	                        "added (P1)");
+	tap_is_uint(changed, 0,
+	            "who looks at them meanwhile finds nothing "
+	            "added (P1)");
 	wbci_client_close(&c);
 	rig_drop(&rig);
 }
@@ -488,8 +489,14 @@ struct turns {
 	order_u32 wrong;
 };
 
-enum { TURN_SET_UP, TURN_READ, TURN_RETIRE, TURN_ADVANCE, TURN_REUSE,
-       TURN_END };
+enum {
+	TURN_SET_UP,
+	TURN_READ,
+	TURN_RETIRE,
+	TURN_ADVANCE,
+	TURN_REUSE,
+	TURN_END
+};
 
 static void wait_turn(struct turns *t, uint32_t turn)
 {
@@ -559,7 +566,8 @@ static void *retire_and_reuse(void *arg)
 	next_turn(x);
 	wait_turn(x, TURN_REUSE);
 	wbci_enter(t);
-	count_wrong(x, wbci_page_reclaim(t, wbci_page_of(&c->segment, old)) != 1);
+	count_wrong(x,
+	            wbci_page_reclaim(t, wbci_page_of(&c->segment, old)) != 1);
 	wbci_exit(t);
 	count_wrong(x, wbci_entry_open(t, &new, x->schema, &e, &offset) != 0);
 	wbci_exit(t);
@@ -574,11 +582,11 @@ static void test_turns(void)
 	void *(*const run[])(void *) = {read_and_leave, advance_twice,
 	                                retire_and_reuse};
 	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
-	struct rig rig = rig_make(&(struct wbci_create){
-	        .max_bytes = WBCI_EXTENT_BYTES,
-	        .capacity = 1,
-	        .procs = 4,
-	        .threads = 4});
+	struct rig rig =
+		rig_make(&(struct wbci_create){.max_bytes = WBCI_EXTENT_BYTES,
+	                                       .capacity = 1,
+	                                       .procs = 4,
+	                                       .threads = 4});
 	struct turns x = {.rig = &rig, .schema = &schema};
 	pthread_t threads[N(run)];
 
@@ -586,8 +594,9 @@ static void test_turns(void)
 		threads[i] = rig_start(run[i], &x);
 	for (size_t i = 0; i < N(run); i++)
 		pthread_join(threads[i], NULL);
-	tap_is_uint(order_load(&x.wrong), 0, "a block is reused after its readers have "
-	                        "left, whoever moved the epoch (P6)");
+	tap_is_uint(order_load(&x.wrong), 0,
+	            "a block is reused after its readers have "
+	            "left, whoever moved the epoch (P6)");
 	rig_drop(&rig);
 }
 
@@ -615,12 +624,12 @@ static void *fill_twice(void *arg)
 
 static void test_lane_turns(void)
 {
-	struct rig rig = rig_make(&(struct wbci_create){
-	        .max_bytes = WBCI_EXTENT_BYTES,
-	        .capacity = 1,
-	        .procs = 4,
-	        .threads = 4,
-	        .lane_bytes = LANE});
+	struct rig rig =
+		rig_make(&(struct wbci_create){.max_bytes = WBCI_EXTENT_BYTES,
+	                                       .capacity = 1,
+	                                       .procs = 4,
+	                                       .threads = 4,
+	                                       .lane_bytes = LANE});
 	struct lane_turns x = {.c = rig_open(&rig)};
 	struct wbci_client *c = rig_client(&rig);
 	unsigned char *buffer = aligned_alloc(8, LANE);
@@ -634,8 +643,8 @@ static void test_lane_turns(void)
 	wait_turn(&x.turns, TURN_READ);
 	for (uint32_t slot = 0; slot < 4; slot++) {
 		uint64_t head, tail;
-		int64_t bytes = wbci_lane_read(&c->segment, slot, buffer,
-		                               &head, &tail);
+		int64_t bytes =
+			wbci_lane_read(&c->segment, slot, buffer, &head, &tail);
 
 		read += bytes > 0 ? (unsigned)bytes : 0;
 		wbci_lane_move(&c->segment, slot, tail);
@@ -653,12 +662,12 @@ static void test_lane_turns(void)
 
 int main(void)
 {
-	struct rig rig = rig_make(&(struct wbci_create){
-	        .max_bytes = 8 * WBCI_EXTENT_BYTES,
-	        .capacity = 1,
-	        .procs = CLIENTS + 2,
-	        .threads = 2 * CLIENTS + 2,
-	        .lane_bytes = LANE});
+	struct rig rig = rig_make(
+		&(struct wbci_create){.max_bytes = 8 * WBCI_EXTENT_BYTES,
+	                              .capacity = 1,
+	                              .procs = CLIENTS + 2,
+	                              .threads = 2 * CLIENTS + 2,
+	                              .lane_bytes = LANE});
 	struct client *clients = calloc(CLIENTS, sizeof(*clients));
 	struct ledger *l = calloc(1, sizeof(*l));
 	order_u32 running = CLIENTS;

@@ -19,10 +19,10 @@ struct test {
 static struct test begin(void)
 {
 	struct test x = {.rig = rig_make(&(struct wbci_create){
-	                         .max_bytes = WBCI_EXTENT_BYTES,
-	                         .capacity = 1,
-	                         .procs = 4,
-	                         .threads = 4})};
+				 .max_bytes = WBCI_EXTENT_BYTES,
+				 .capacity = 1,
+				 .procs = 4,
+				 .threads = 4})};
 
 	x.c = rig_client(&x.rig);
 	x.s = &x.c->segment;
@@ -39,7 +39,7 @@ static void end(struct test *x)
 struct sleeper {
 	struct test *x;
 	void (*sleep)(struct sleeper *s);
-	order_u32 tid;  /* 0: not yet about to sleep */
+	order_u32 tid; /* 0: not yet about to sleep */
 	uint32_t seen;
 	unsigned looks;
 	bool want;
@@ -123,12 +123,11 @@ static void test_woken(void)
 		void (*sleep)(struct sleeper *);
 		void (*wake)(struct test *);
 		const char *what;
-	} pairs[] = {
-	        {sleep_flusher, ring, "a ring wakes the flusher"},
-	        {sleep_flusher, want_sync, "so does a request"},
-	        {sleep_event, event, "progress wakes who waits for it"},
-	        {sleep_lane_event, lane_event,
-	         "emptied lanes wake who waits for room"}};
+	} pairs[] = {{sleep_flusher, ring, "a ring wakes the flusher"},
+	             {sleep_flusher, want_sync, "so does a request"},
+	             {sleep_event, event, "progress wakes who waits for it"},
+	             {sleep_lane_event, lane_event,
+	              "emptied lanes wake who waits for room"}};
 
 	for (size_t i = 0; i < N(pairs); i++) {
 		struct test x = begin();
@@ -137,10 +136,9 @@ static void test_woken(void)
 			struct sleeper s = {.x = &x, .sleep = pairs[i].sleep};
 			pthread_t thread;
 
-			s.seen = order_load(
-			        pairs[i].sleep == sleep_lane_event
-			                ? &x.s->control->lane_event
-			                : &x.s->control->event);
+			s.seen = order_load(pairs[i].sleep == sleep_lane_event
+			                            ? &x.s->control->lane_event
+			                            : &x.s->control->event);
 			thread = rig_start(run_sleeper, &s);
 			/* At the latest moment, or at any. */
 			if (j % 2)
@@ -167,8 +165,9 @@ static void test_not_asleep(void)
 	struct sleeper s = {.x = &x, .want = true};
 
 	sleep_flusher(&s);
-	tap_is_uint(s.looks, 1, "the flusher looks once more before it "
-	                        "sleeps, and does not if there is work");
+	tap_is_uint(s.looks, 1,
+	            "the flusher looks once more before it "
+	            "sleeps, and does not if there is work");
 	tap_is_uint(order_load(&x.s->control->sleep), 0,
 	            "and says that it is awake");
 	s.seen = order_load(&x.s->control->event) - 1;
@@ -195,11 +194,11 @@ static void test_time_out(void)
 		wbci_event_wait(x.s, order_load(&x.s->control->event),
 		                times_ms[i]);
 		wbci_sleep(x.c, looks, &s, times_ms[i]);
-		early += wbci_now_ns() - begun <
-		         (int64_t)times_ms[i] * 2000000;
+		early += wbci_now_ns() - begun < (int64_t)times_ms[i] * 2000000;
 	}
-	tap_is_uint(early, 0, "every wait ends by itself, not before its "
-	                      "time (P2)");
+	tap_is_uint(early, 0,
+	            "every wait ends by itself, not before its "
+	            "time (P2)");
 	end(&x);
 }
 
