@@ -251,8 +251,12 @@ void crew_go_on(struct crew *crew, unsigned bursts)
 		if (poll(&fd, 1, RIG_PATIENCE_MS) != 1)
 			tap_bail("the clients do not go on");
 		n = read(crew->progress, bytes, sizeof(bytes));
-		if (n == 0)
+		if (n == 0) {
+			for (unsigned i = 0; i < crew->n; i++)
+				tap_diag("client %u: error %d", i,
+				         crew->tally[i].error);
 			tap_bail("the clients have ended");
+		}
 		seen += n > 0 ? (unsigned)n : 0;
 	}
 }
