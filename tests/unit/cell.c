@@ -341,7 +341,7 @@ struct adder {
 	const struct rig_gate *gate;
 	unsigned number;
 	bool fenced;
-	int64_t sum;
+	uint64_t sum; /* as the cell does it, modulo 2^64 */
 	double double_sum;
 	unsigned refused;
 };
@@ -379,7 +379,7 @@ static void *add_thread(void *arg)
 		                  : add_slow(&x, delta, &total);
 
 		if (!error)
-			a->sum += delta;
+			a->sum += (uint64_t)delta;
 		a->refused += error != 0;
 		wbci_enter(x.t);
 		/* Halves below 2^53 are added without rounding. */
@@ -411,8 +411,7 @@ static void test_together(void)
 	rig_gate_open(&gate);
 	for (unsigned i = 0; i < ADDERS; i++) {
 		pthread_join(threads[i], NULL);
-		/* As the cell does, modulo 2^64. */
-		sum += (uint64_t)adders[i].sum;
+		sum += adders[i].sum;
 		double_sum += adders[i].double_sum;
 		refused += adders[i].refused;
 	}

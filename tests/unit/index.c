@@ -98,7 +98,11 @@ static struct census walk(const struct wbci_segment *s)
 	return n;
 }
 
+#ifdef WBC_TSAN
+enum { KEYS = 20000 };
+#else
 enum { KEYS = 100000 };
+#endif
 static const unsigned char *long_text;
 
 static void put_word(unsigned char *to, uint64_t word)
