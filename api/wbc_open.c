@@ -72,6 +72,8 @@ int wbc_open(struct wbc **c, const char *address,
 		free(new);
 		return error;
 	}
+	if (o->full_wait_ms)
+		new->client->full_wait_ms = o->full_wait_ms;
 	wbci_say(&m, 0, "%s", "");
 	*c = new;
 	return 0;

@@ -34,6 +34,9 @@ struct wbc;
  * @threads:      thread slots of a new segment; 0 means 256
  * @lane_bytes:   size of each thread's ring for inserts, a power of two from
  *                4096; 0 means 262144
+ * @full_wait_ms: how long a call that makes a new row may wait for memory, in
+ *                a full segment in which a flusher is at work; 0 means 1000,
+ *                negative not to wait
  * @message:      where to put words about a failure; NULL for none
  * @message_size: bytes at @message; it is always NUL-terminated
  */
@@ -46,13 +49,14 @@ struct wbc_options {
 	uint32_t procs;
 	uint32_t threads;
 	uint32_t lane_bytes;
+	int32_t full_wait_ms;
 	char *message;
 	size_t message_size;
 };
 
 #define WBC_OPTIONS_INIT                                                       \
 	{                                                                      \
-		0, 0, -1, 0, 0, 0, 0, 0, NULL, 0                               \
+		0, 0, -1, 0, 0, 0, 0, 0, 0, NULL, 0                               \
 	}
 
 /**

@@ -269,6 +269,10 @@ int wbci_adopt(struct wbci_flusher *f, const struct wbci_config *c,
 	if (error)
 		return error;
 	control = f->client->segment.control;
+	/* The last one did not come to its end: what it was about to take out
+	 * of the index is looked for. */
+	if (order_load(&control->flusher_proc))
+		wbci_sweep_want(&f->client->segment);
 	order_add(&control->generation, 1);
 	order_store(&control->flusher_pid, (uint32_t)getpid());
 	order_release(&control->flusher_proc, f->client->proc + 1);

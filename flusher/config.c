@@ -96,6 +96,7 @@ int wbci_config_new(struct wbci_config **config,
 	c->how = said->how;
 	c->journal_ms = said->journal_ms ? said->journal_ms : WBCI_JOURNAL_MS;
 	c->flush_ms = said->flush_ms ? said->flush_ms : WBCI_FLUSH_MS;
+	c->idle_ms = said->idle_ms ? said->idle_ms : WBCI_IDLE_MS;
 	c->max_queue_rows = said->max_queue_rows ? said->max_queue_rows
 	                                         : WBCI_MAX_QUEUE_ROWS;
 	if (!c->address || !c->journal || !c->sqlite)

@@ -29,6 +29,7 @@ struct wbci_flusher_config {
 	struct wbci_create how;
 	uint32_t journal_ms;     /* 0 means 200 */
 	uint32_t flush_ms;       /* 0 means 5000 */
+	uint32_t idle_ms;        /* 0 means 600000 */
 	uint64_t max_queue_rows; /* 0 means 10000 */
 };
 
@@ -40,6 +41,7 @@ struct wbci_config {
 	struct wbci_create how;
 	uint32_t journal_ms;
 	uint32_t flush_ms;
+	uint32_t idle_ms; /* an entry not changed for that long is removed */
 	uint64_t max_queue_rows;
 	unsigned n_tables;
 	struct wbci_schema tables[];
@@ -47,6 +49,7 @@ struct wbci_config {
 
 #define WBCI_JOURNAL_MS 200u
 #define WBCI_FLUSH_MS 5000u
+#define WBCI_IDLE_MS 600000u
 #define WBCI_MAX_QUEUE_ROWS 10000u
 
 /**

@@ -20,15 +20,12 @@
 
 #include "../api/wbc_error.h"
 #include "../shm/lane.h"
-#include "../shm/page.h"
 #include "../shm/wake.h"
 #include "log.h"
 #include "points.h"
 #include "state.h"
 
 #define MS_NS INT64_C(1000000)
-#define LOOK_NS (500 * MS_NS)
-#define PAGES_AHEAD 4u
 #define FINAL_RELOADS 8u
 
 /* Something to do before the time-out? */
@@ -38,7 +35,7 @@ static bool is_wanted(void *arg)
 	const struct wbci_segment *s = &f->client->segment;
 
 	if (atomic_load(&f->stop) || atomic_load(&f->flush_now) ||
-	    wbci_apply_answered(f->apply) ||
+	    wbci_apply_answered(f->apply) || wbci_upkeep_wanted(f) ||
 	    order_load_seq(&s->control->sync_want) > f->sync_seen ||
 	    order_load_seq(&s->control->flush_want) > f->flush_seen)
 		return true;
@@ -65,8 +62,8 @@ static int sleep_ms(const struct wbci_flusher *f)
 
 	if (f->next_flush_ns < until)
 		until = f->next_flush_ns;
-	if (f->next_look_ns < until)
-		until = f->next_look_ns;
+	if (f->upkeep.next_ns < until)
+		until = f->upkeep.next_ns;
 	until -= wbci_now_ns();
 	return until > 0 ? (int)((until + MS_NS - 1) / MS_NS) : 0;
 }
@@ -93,7 +90,8 @@ static bool take_requests(struct wbci_flusher *f)
 	const struct wbci_segment *s = &f->client->segment;
 	uint64_t sync_want = order_load_seq(&s->control->sync_want);
 	uint64_t flush_want = order_load_seq(&s->control->flush_want);
-	bool round = sync_want > f->sync_seen || flush_want > f->flush_seen;
+	bool round = sync_want > f->sync_seen ||
+	             flush_want > f->flush_seen || wbci_upkeep_wanted(f);
 
 	f->sync_seen = sync_want;
 	if (atomic_exchange(&f->flush_now, false)) {
@@ -198,44 +196,6 @@ static void ask_due_flushes(struct wbci_flusher *f, int64_t now)
 		f->next_flush_ns = now + interval;
 }
 
-/* Have an extent ready before clients run out of pages. */
-static void grow_ahead(struct wbci_flusher *f)
-{
-	const struct wbci_segment *s = &f->client->segment;
-	uint32_t extents = wbci_committed(s);
-	unsigned left = 0;
-
-	for (uint32_t i = 0;
-	     i < extents * WBCI_PAGES_PER_EXTENT && left < PAGES_AHEAD; i++)
-		left += wbci_page_kind(order_load(&s->words[i])) == PAGE_FREE;
-	/* If it fails, whoever needs one is told why. */
-	if (left < PAGES_AHEAD)
-		wbci_segment_grow(s, extents);
-}
-
-/* Now and then: the dead, and whether the segment is still there. */
-static void look_around(struct wbci_flusher *f, int64_t now)
-{
-	const struct wbci_segment *s = &f->client->segment;
-	unsigned in_section = 0;
-	unsigned dead;
-
-	if (now < f->next_look_ns)
-		return;
-	f->next_look_ns = now + LOOK_NS;
-	dead = wbci_reap(s, &in_section);
-	if (dead)
-		wbci_log("reaped", LOG_NUMBER("processes", dead),
-		         LOG_NUMBER("in_section", in_section));
-	grow_ahead(f);
-	if (!order_load(&s->control->closed) && !wbci_segment_unlinked(s))
-		return;
-	wbci_log("segment-gone", LOG_TEXT("segment", s->path),
-	         LOG_TEXT("reason", "it was closed or removed; what is in it "
-	                            "is written, then the flusher ends"));
-	atomic_store(&f->stop, true);
-}
-
 static void step(struct wbci_flusher *f)
 {
 	bool asked = take_requests(f);
@@ -254,7 +214,7 @@ static void step(struct wbci_flusher *f)
 		f->next_round_ns = now + 200 * MS_NS;
 		f->lanes_idle = true;
 	}
-	look_around(f, now);
+	wbci_upkeep(f, wbci_now_ns());
 }
 
 /* The last round could not be made durable: no end to be content with. */
@@ -336,7 +296,7 @@ static void work(struct wbci_flusher *f)
 	f->next_flush_ns = now + c->flush_ms * MS_NS;
 	wbci_config_put();
 	f->next_round_ns = now;
-	f->next_look_ns = now;
+	f->upkeep.next_ns = now;
 	while (!atomic_load(&f->stop) && !f->fatal) {
 		wbci_sleep(f->client, is_wanted, f, sleep_ms(f));
 		step(f);
@@ -394,6 +354,9 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 	if (!f->lane_buffer)
 		return wbci_say(m, -ENOMEM, "no memory for a lane");
 	wbci_rounds_init(&f->rounds, f->client);
+	error = wbci_upkeep_begin(f);
+	if (error)
+		return wbci_say(m, error, "no memory");
 	error = wbci_apply_start(&f->apply, &wbci_sink_sqlite, c->sqlite,
 	                         f->client);
 	if (error)
@@ -410,6 +373,7 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 static void end(struct wbci_flusher *f)
 {
 	wbci_apply_stop(&f->apply);
+	wbci_upkeep_end(f);
 	wbci_rounds_free(&f->rounds);
 	free(f->lane_buffer);
 	wbci_unapplied_free(&f->unapplied);

@@ -48,7 +48,9 @@ flusher_libflusher_la_SOURCES = \
 	flusher/sql.h \
 	flusher/state.h \
 	flusher/unapplied.c \
-	flusher/unapplied.h
+	flusher/unapplied.h \
+	flusher/upkeep.c \
+	flusher/upkeep.h
 
 bin_PROGRAMS += flusher/wbc-flusher
 flusher_wbc_flusher_SOURCES = flusher/main.c

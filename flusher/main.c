@@ -52,6 +52,8 @@ static const char help[] =
 	"(5s)\n"
 	"      --max-queue-rows N   flush a table of which so many wait "
 	"(10000)\n"
+	"      --idle T             remove from the segment what was not changed\n"
+	"                           for so long (10m)\n"
 	"      --check-journal      verify the journal in DIR, and end\n"
 	"      --list-points        names for WBC_FLUSHER_KILL_AT, a testing "
 	"aid\n"
@@ -76,6 +78,7 @@ enum {
 	OPT_JOURNAL_INTERVAL,
 	OPT_FLUSH_INTERVAL,
 	OPT_MAX_QUEUE_ROWS,
+	OPT_IDLE,
 	OPT_CHECK_JOURNAL,
 	OPT_LIST_POINTS,
 	OPT_HELP,
@@ -94,6 +97,7 @@ static const struct option long_options[] = {
 	{"journal-interval", required_argument, NULL, OPT_JOURNAL_INTERVAL},
 	{"flush-interval", required_argument, NULL, OPT_FLUSH_INTERVAL},
 	{"max-queue-rows", required_argument, NULL, OPT_MAX_QUEUE_ROWS},
+	{"idle", required_argument, NULL, OPT_IDLE},
 	{"check-journal", no_argument, NULL, OPT_CHECK_JOURNAL},
 	{"list-points", no_argument, NULL, OPT_LIST_POINTS},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -215,6 +219,10 @@ static void take_option(struct command *c, int option)
 	case OPT_MAX_QUEUE_ROWS:
 		to->max_queue_rows = number_of("--max-queue-rows", optarg,
 		                               counts, UINT64_MAX / 2);
+		break;
+	case OPT_IDLE:
+		to->idle_ms = (uint32_t)number_of("--idle", optarg, times,
+		                                  UINT32_MAX);
 		break;
 	case OPT_CHECK_JOURNAL:
 		c->check_journal = true;

@@ -21,6 +21,7 @@
 #include "journal.h"
 #include "queue.h"
 #include "unapplied.h"
+#include "upkeep.h"
 
 /* How long a parked table rests between two tries. */
 #define WBCI_RETRY_NS (INT64_C(3) * 1000000000)
@@ -46,6 +47,7 @@ struct wbci_flusher {
 	struct wbci_apply *apply;
 	struct wbci_unapplied *unapplied;
 	struct wbci_rounds rounds;
+	struct wbci_upkeep upkeep;
 	struct wbci_queues queues;
 	struct wbci_cursors cursors;
 	unsigned char *lane_buffer;
@@ -60,7 +62,6 @@ struct wbci_flusher {
 	uint64_t flush_seen;
 	int64_t next_round_ns;
 	int64_t next_flush_ns;
-	int64_t next_look_ns; /* at the dead, and at the segment's file */
 	bool away;            /* the database, as far as we know */
 	int64_t away_until_ns;
 	int64_t away_delay_ns;

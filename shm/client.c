@@ -225,6 +225,7 @@ static int open_client(struct wbci_client **client, const char *path,
 	if (!c)
 		return error;
 	c->flusher = flusher;
+	c->full_wait_ms = WBCI_FULL_WAIT_MS;
 	pthread_once(&fork_once, fork_handlers);
 	c->registered = wbci_epoch_register();
 	error = wbci_segment_open(&c->segment, path, true, m);

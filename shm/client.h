@@ -19,6 +19,7 @@
 #include "segment.h"
 
 #define WBCI_CLASSES 20u
+#define WBCI_FULL_WAIT_MS 1000 /* unless wbc_options say otherwise */
 
 /* One thread's place in a segment.  In memory that is wiped by fork. */
 struct wbci_thread {
@@ -45,6 +46,7 @@ struct wbci_client {
 	void *lock_page;             /* its mapping holds our slot's lock */
 	bool registered;             /* for membarrier */
 	bool flusher;
+	int full_wait_ms;            /* for memory, in a full segment */
 	pthread_mutex_t mutex;       /* attaching, thread slots, api's lists */
 	pthread_key_t key;
 	struct wbci_client *next;    /* all clients, for fork */

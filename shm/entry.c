@@ -9,14 +9,14 @@
 #include "../api/wbc_error.h"
 #include "epoch.h"
 #include "page.h"
+#include "wake.h"
 
 static uint64_t unknown_origin(const struct wbci_schema *schema, unsigned cell)
 {
 	unsigned column = schema->cell_column[cell];
 
-	return schema->columns[column].type == WBC_DOUBLE
-	               ? WBCI_DOUBLE_UNKNOWN
-	               : WBCI_INT64_UNKNOWN;
+	return schema->columns[column].type == WBC_DOUBLE ? WBCI_DOUBLE_UNKNOWN
+	                                                  : WBCI_INT64_UNKNOWN;
 }
 
 /*
@@ -24,14 +24,15 @@ static uint64_t unknown_origin(const struct wbci_schema *schema, unsigned cell)
  * so that whoever finds it LIVE by an old dirty bit finds all cells 0.
  */
 static void init_entry(struct entry_shm *e, const struct wbci_key *k,
-                       const struct wbci_schema *schema)
+                       const struct wbci_schema *schema, uint64_t cycle)
 {
 	uint64_t incarnation = (order_load(&e->word) >> 4) + 1;
 	unsigned n = schema->n_cells;
 	uint16_t len = wbci_key_len(k);
 	uint16_t head = len < WBCI_KEY_INLINE ? len : WBCI_KEY_INLINE;
 
-	order_store(&e->stamp, 0);
+	/* Not marked yet, but no older than this. */
+	order_store(&e->stamp, cycle - 1);
 	memcpy(&e->space, &k->head, sizeof(k->head));
 	memcpy(e->key, k->bytes, head);
 	memset(e->key + head, 0, (size_t)WBCI_KEY_INLINE - head);
@@ -73,13 +74,14 @@ static int64_t make_entry(struct wbci_thread *t, const struct wbci_key *k,
 	int64_t linked;
 	int error;
 
-	error = wbci_block_alloc(t, PAGE_ENTRIES,
-	                         wbci_entry_bytes(schema->n_cells, wbci_key_len(k)),
-	                         &offset);
+	error = wbci_block_alloc(
+		t, PAGE_ENTRIES,
+		wbci_entry_bytes(schema->n_cells, wbci_key_len(k)), &offset);
 	if (error)
 		return error;
 	e = wbci_at(&t->client->segment, offset);
-	init_entry(e, k, schema);
+	/* Relaxed: any cycle up to now will do. */
+	init_entry(e, k, schema, order_load(&t->control->cycle));
 	linked = wbci_index_insert(t, k, offset);
 	if (linked != (int64_t)offset)
 		drop_entry(t, e, offset);
@@ -132,7 +134,11 @@ int wbci_entry_open(struct wbci_thread *t, const struct wbci_key *k,
 {
 	const struct wbci_segment *s = &t->client->segment;
 
+	int64_t deadline = 0;
+
 	for (;;) {
+		/* ORDER wake.event, acquire: before we look for memory. */
+		uint32_t seen = order_acquire(&t->control->event);
 		uint32_t have = wbci_committed(s);
 		int64_t found;
 		int error;
@@ -155,7 +161,8 @@ int wbci_entry_open(struct wbci_thread *t, const struct wbci_key *k,
 		/* A block is private only within one section, so without
 		 * room everything was given back: leave, grow, again. */
 		if (error == -ENOSPC)
-			error = wbci_segment_grow(s, have);
+			error = wbci_memory_wait(t->client, have, seen,
+			                         &deadline);
 		if (error && error != -EAGAIN)
 			return error;
 	}

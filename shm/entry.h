@@ -35,7 +35,7 @@ static inline uint64_t wbci_entry_word(uint64_t incarnation,
 static inline uint64_t wbci_entry_bytes(unsigned n_cells, unsigned key_len)
 {
 	uint64_t tail =
-	        key_len > WBCI_KEY_INLINE ? key_len - WBCI_KEY_INLINE : 0;
+		key_len > WBCI_KEY_INLINE ? key_len - WBCI_KEY_INLINE : 0;
 	uint64_t more = n_cells > 1 ? n_cells - 1 : 0;
 
 	return sizeof(struct entry_shm) + more * sizeof(struct cell_shm) + tail;
@@ -73,7 +73,7 @@ static inline order_u64 *wbci_entry_journaled(struct entry_shm *e,
  * @offset: receives its offset
  *
  * On success the thread is in a section, which the caller ends; on failure
- * it is not.
+ * it is not.  In a full segment it waits, see wbci_memory_wait().
  *
  * Return: 0, -ENOSPC, -ESTALE, WBC_E_CORRUPT.
  */

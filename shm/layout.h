@@ -35,7 +35,7 @@
 #include "order.h"
 
 /* Changes whenever an assert in this file must. */
-#define WBCI_LAYOUT_VERSION 1u
+#define WBCI_LAYOUT_VERSION 2u
 
 #define WBCI_MAGIC UINT64_C(0x314d485343425731) /* bytes "1WBCSHM1" */
 #define WBCI_LINE 64u
@@ -117,13 +117,14 @@ struct control_shm {
 	/* the hot line */
 	alignas(64) order_u64 epoch; /* G; begins at 1 */
 	order_u64 cycle;             /* number of the round to come; from 1 */
-	order_u64 mark;              /* a mark-sweep is running */
+	order_u64 mark;              /* mark-sweeps wanted; 0: blocks are freed */
 	order_u32 sleep;             /* 1: the flusher waits on this futex */
 	order_u32 closed;            /* 1: every call fails with -ESTALE */
 
 	/* requests: raised by clients, never lowered */
 	alignas(64) order_u64 sync_want;  /* journal all rounds below this */
 	order_u64 flush_want;             /* apply all rounds below this */
+	order_u64 memory_want; /* how often somebody waited for memory */
 
 	/* memory */
 	alignas(64) order_u32 committed; /* extents usable, from the first */

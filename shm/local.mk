@@ -28,9 +28,13 @@ shm_libshm_la_SOURCES = \
 	shm/order.h \
 	shm/page.c \
 	shm/page.h \
+	shm/prune.c \
+	shm/prune.h \
 	shm/reap.c \
 	shm/record.c \
 	shm/record.h \
+	shm/remove.c \
+	shm/remove.h \
 	shm/round.c \
 	shm/round.h \
 	shm/schema.c \
@@ -42,6 +46,8 @@ shm_libshm_la_SOURCES = \
 	shm/segment_check.h \
 	shm/segment_create.c \
 	shm/segment_path.c \
+	shm/sweep.c \
+	shm/sweep.h \
 	shm/table.c \
 	shm/table.h \
 	shm/wake.c \

@@ -4,12 +4,13 @@
 #include "page.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "epoch.h"
 
 const uint32_t wbci_class_bytes[WBCI_CLASSES] = {
-        64,   128,  192,  256,  320,  384,   448,   512,   640,   768,
-        1024, 1280, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
+	64,   128,  192,  256,  320,  384,  448,  512,   640,   768,
+	1024, 1280, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
 
 int wbci_class_of(uint64_t bytes)
 {
@@ -62,6 +63,14 @@ static uint64_t take_block(const struct wbci_segment *s, uint32_t page,
 	return 0;
 }
 
+/* May blocks be freed?  Not while a mark-sweep runs. */
+static bool may_free(struct wbci_thread *t)
+{
+	/* ORDER sweep.mark, section: the sweep's first grace period waits for
+	 * whoever finds 0 here. */
+	return order_load(&t->control->mark) == 0;
+}
+
 unsigned wbci_page_reclaim(struct wbci_thread *t, uint32_t page)
 {
 	struct meta_shm *meta = &t->client->segment.metas[page];
@@ -71,6 +80,8 @@ unsigned wbci_page_reclaim(struct wbci_thread *t, uint32_t page)
 	uint64_t g = order_acquire(&t->control->epoch);
 	order_u64 *limbo = meta->limbo[(g - 2) & 3];
 
+	if (!may_free(t))
+		return 0;
 	/* We are in a section, so G <= g + 1 and nobody retires into this
 	 * bitmap now: new bits are stamped g - 1 .. g + 1. */
 	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
@@ -108,41 +119,76 @@ static bool has_room(const struct wbci_segment *s, uint32_t page,
                      unsigned class)
 {
 	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
-		if (~order_load(&s->metas[page].alloc[w]) &
-		    word_mask(class, w))
+		/* Relaxed: a hint, unless the page is ours. */
+		if (~order_load(&s->metas[page].alloc[w]) & word_mask(class, w))
 			return true;
 	}
 	return false;
 }
 
-/* Make a page ours if it is of the class, or free, and has room. */
-static bool claim_page(struct wbci_thread *t, uint32_t page, unsigned kind,
-                       unsigned class, bool fresh)
+/* A hint: are there retired blocks that could be freed now? */
+static bool has_graced(struct wbci_thread *t, uint32_t page)
 {
-	const struct wbci_segment *s = &t->client->segment;
-	uint64_t mine = wbci_page_word(kind, class, t->slot + 1);
-	uint64_t nobody = fresh ? 0 : wbci_page_word(kind, class, 0);
-	/* ORDER page.claim, acquire: the last owner's bitmap. */
-	uint64_t word = order_acquire(&s->words[page]);
+	uint64_t g = order_load(&t->control->epoch);
+	order_u64 *limbo = t->client->segment.metas[page].limbo[(g - 2) & 3];
 
-	if (word == nobody) {
-		if (!order_cas(&s->words[page], &word, mine))
-			return false;
-		mend_page(s, page);
-	} else if (fresh || word != mine) {
-		return false;
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		if (order_load(&limbo[w]))
+			return may_free(t);
 	}
-	if (has_room(s, page, class))
-		return true;
-	return wbci_page_reclaim(t, page) > 0;
+	return false;
 }
 
-/* Look at some pages of the class that are ours or nobody's. */
+static void give_page(const struct wbci_segment *s, uint32_t page,
+                      unsigned kind, unsigned class)
+{
+	/* ORDER page.claim, release: the bitmap as we leave it. */
+	order_release(&s->words[page], wbci_page_word(kind, class, 0));
+}
+
+/* Make a free page ours, of a class. */
+static bool claim_fresh(struct wbci_thread *t, uint32_t page, unsigned kind,
+                        unsigned class)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	/* ORDER page.claim, acquire: as its last owner left it: zeroed. */
+	uint64_t word = order_acquire(&s->words[page]);
+
+	if (word != PAGE_FREE ||
+	    !order_cas(&s->words[page], &word,
+	               wbci_page_word(kind, class, t->slot + 1)))
+		return false;
+	mend_page(s, page);
+	return true;
+}
+
+/* Make a page ours if it is nobody's, of the class, and has room. */
+static bool claim_used(struct wbci_thread *t, uint32_t page, unsigned kind,
+                       unsigned class)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	uint64_t word = wbci_page_word(kind, class, 0);
+
+	if (order_load(&s->words[page]) != word ||
+	    (!has_room(s, page, class) && !has_graced(t, page)))
+		return false;
+	/* ORDER page.claim, acquire: the last owner's bitmap. */
+	if (!order_cas(&s->words[page], &word,
+	               wbci_page_word(kind, class, t->slot + 1)))
+		return false;
+	mend_page(s, page);
+	if (has_room(s, page, class) || wbci_page_reclaim(t, page) > 0)
+		return true;
+	give_page(s, page, kind, class);
+	return false;
+}
+
+/* Look at some pages of the class that are nobody's. */
 static bool find_used(struct wbci_thread *t, unsigned kind, unsigned class,
                       uint32_t look_at, uint32_t *page)
 {
-	uint32_t n = wbci_committed(&t->client->segment) *
-	             WBCI_PAGES_PER_EXTENT;
+	uint32_t n =
+		wbci_committed(&t->client->segment) * WBCI_PAGES_PER_EXTENT;
 	uint32_t *scan = &t->scan[kind - 1][class];
 
 	if (look_at > n)
@@ -151,7 +197,7 @@ static bool find_used(struct wbci_thread *t, unsigned kind, unsigned class,
 		if (*scan >= n)
 			*scan = 0;
 		*page = (*scan)++;
-		if (claim_page(t, *page, kind, class, false))
+		if (claim_used(t, *page, kind, class))
 			return true;
 	}
 	return false;
@@ -166,9 +212,10 @@ static bool find_fresh(struct wbci_thread *t, unsigned kind, unsigned class,
 	uint32_t hint = order_load(&s->control->page_hint);
 
 	for (uint32_t i = 0; i < n; i++) {
-		*page = hint < n && i < n - hint ? hint + i
-		                                 : i - (hint < n ? n - hint : 0);
-		if (claim_page(t, *page, kind, class, true)) {
+		*page = hint < n && i < n - hint
+		                ? hint + i
+		                : i - (hint < n ? n - hint : 0);
+		if (claim_fresh(t, *page, kind, class)) {
 			order_store(&s->control->page_hint, *page + 1);
 			return true;
 		}
@@ -176,8 +223,8 @@ static bool find_fresh(struct wbci_thread *t, unsigned kind, unsigned class,
 	return false;
 }
 
-int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind,
-                     uint64_t bytes, uint64_t *offset)
+int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind, uint64_t bytes,
+                     uint64_t *offset)
 {
 	const struct wbci_segment *s = &t->client->segment;
 	int class = wbci_class_of(bytes);
@@ -196,10 +243,12 @@ int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind,
 		}
 		if (!find_used(t, kind, (unsigned)class, LOOK_AT, &page) &&
 		    !find_fresh(t, kind, (unsigned)class, &page) &&
-		    !find_used(t, kind, (unsigned)class, UINT32_MAX, &page)) {
-			*cached = 0;
+		    !find_used(t, kind, (unsigned)class, UINT32_MAX, &page))
 			return -ENOSPC;
-		}
+		/* Full: whoever needs what is freed in it later finds it
+		 * nobody's. */
+		if (*cached)
+			give_page(s, *cached - 1, kind, (unsigned)class);
 		*cached = page + 1;
 	}
 }
@@ -216,12 +265,20 @@ static unsigned block_bit(const struct wbci_segment *s, uint64_t offset)
 void wbci_block_undo(struct wbci_thread *t, uint64_t offset)
 {
 	const struct wbci_segment *s = &t->client->segment;
-	struct meta_shm *meta = &s->metas[wbci_page_of(s, offset)];
-	unsigned bit = block_bit(s, offset);
-	uint64_t alloc = order_load(&meta->alloc[bit / 64]);
+	uint32_t page = wbci_page_of(s, offset);
+	order_u64 *alloc;
+	unsigned bit;
 
-	order_store(&meta->alloc[bit / 64],
-	            alloc & ~(UINT64_C(1) << bit % 64));
+	/* A page that was given back full meanwhile is another's to write,
+	 * and a sweep's candidate must not become another block. */
+	if (wbci_page_owner(order_load(&s->words[page])) != t->slot + 1 ||
+	    !may_free(t)) {
+		wbci_block_retire(t, offset);
+		return;
+	}
+	bit = block_bit(s, offset);
+	alloc = &s->metas[page].alloc[bit / 64];
+	order_store(alloc, order_load(alloc) & ~(UINT64_C(1) << bit % 64));
 }
 
 void wbci_block_retire(struct wbci_thread *t, uint64_t offset)
@@ -245,11 +302,63 @@ void wbci_page_release(const struct wbci_segment *s, uint32_t slot)
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t word = order_load(&s->words[i]);
 
-		if (wbci_page_owner(word) != slot + 1)
-			continue;
-		/* ORDER page.claim, release: the bitmap as we leave it. */
-		order_release(&s->words[i],
-		              wbci_page_word(wbci_page_kind(word),
-		                             wbci_page_class(word), 0));
+		if (wbci_page_owner(word) == slot + 1)
+			give_page(s, i, wbci_page_kind(word),
+			          wbci_page_class(word));
 	}
+}
+
+static bool is_empty(const struct meta_shm *meta)
+{
+	uint64_t any = 0;
+
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		any |= order_load(&meta->alloc[w]);
+		for (unsigned i = 0; i < 4; i++)
+			any |= order_load(&meta->limbo[i][w]);
+	}
+	return any == 0;
+}
+
+/* Are there retired blocks of whatever age, or, in a page of blocks, none
+ * that is in use? */
+static bool is_untidy(const struct meta_shm *meta, unsigned kind)
+{
+	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
+		for (unsigned i = 0; i < 4; i++) {
+			if (order_load(&meta->limbo[i][w]))
+				return true;
+		}
+	}
+	return kind == PAGE_BLOCKS && is_empty(meta);
+}
+
+unsigned wbci_page_tidy(struct wbci_thread *t, uint32_t page)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	struct meta_shm *meta = &s->metas[page];
+	uint64_t word = order_load(&s->words[page]);
+	unsigned kind = wbci_page_kind(word);
+	unsigned class = wbci_page_class(word);
+	unsigned freed;
+
+	if (kind == PAGE_FREE || kind > PAGE_BLOCKS || class >= WBCI_CLASSES ||
+	    word != wbci_page_word(kind, class, 0) || !is_untidy(meta, kind))
+		return 0;
+	/* ORDER page.claim, acquire: the last owner's bitmap. */
+	if (!order_cas(&s->words[page], &word,
+	               wbci_page_word(kind, class, t->slot + 1)))
+		return 0;
+	mend_page(s, page);
+	freed = wbci_page_reclaim(t, page);
+	/* Entry pages stay what they are, so that their blocks' incarnations
+	 * go on. */
+	if (kind != PAGE_BLOCKS || !is_empty(meta)) {
+		give_page(s, page, kind, class);
+		return freed;
+	}
+	memset(wbci_at(s, wbci_page_off(s, page)), 0, WBCI_PAGE_BYTES);
+	/* ORDER page.claim, release: all zeros when it is free. */
+	order_release(&s->words[page], PAGE_FREE);
+	return freed;
 }

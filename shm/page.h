@@ -5,12 +5,18 @@
  * Pages and blocks: where memory comes from.
  *
  * who                  may call together
- * any thread           wbci_block_alloc, _undo (its own pages only), _retire
- * the flusher, too     wbci_page_release
+ * any thread           wbci_block_alloc, _undo, _retire
+ * the flusher, too     wbci_page_release, _tidy
  *
- * A thread allocates from pages that it owns; only the owner writes the
- * alloc bitmap.  To retire is one fetch_or into a limbo bitmap by anybody;
- * the owner turns graced limbo bits into free ones.
+ * A thread allocates from pages that it owns, one of each kind and class at
+ * a time; only the owner writes the alloc bitmap.  A page that is full is
+ * given back, so that what becomes free in it is not its last owner's alone.
+ * To retire is one fetch_or into a limbo bitmap by anybody; the owner turns
+ * graced limbo bits into free ones, the flusher where there is no owner.
+ *
+ * Pages of entries keep kind and class for ever; other empty ones become
+ * free pages again, zeroed.  While a mark-sweep runs (sweep.h), no block is
+ * freed.
  *
  * A block is private to the section that allocated it.  A thread killed
  * between allocating and publishing leaves an alloc bit of a block that
@@ -47,7 +53,7 @@ static inline unsigned wbci_page_owner(uint64_t word)
 static inline uint64_t wbci_page_word(unsigned kind, unsigned class,
                                       unsigned owner)
 {
-	return (uint64_t)kind | (uint64_t)class << 4 | (uint64_t)owner << 12;
+	return (uint64_t)kind | (uint64_t) class << 4 | (uint64_t)owner << 12;
 }
 
 static inline uint32_t wbci_page_of(const struct wbci_segment *s,
@@ -73,10 +79,11 @@ static inline uint64_t wbci_page_off(const struct wbci_segment *s,
  * Return: 0, -E2BIG, or -ENOSPC: leave the section, wbci_segment_grow(), and
  * do all of it again.
  */
-int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind,
-                     uint64_t bytes, uint64_t *offset);
+int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind, uint64_t bytes,
+                     uint64_t *offset);
 
-/* Give back a block that was never published, in the section that took it. */
+/* Give back a block that was never published, in the section that took it:
+ * free at once if its page is still ours, else after a grace period. */
 void wbci_block_undo(struct wbci_thread *t, uint64_t offset);
 
 /**
@@ -92,5 +99,16 @@ unsigned wbci_page_reclaim(struct wbci_thread *t, uint32_t page);
 
 /* Give all pages that belong to a thread slot to nobody. */
 void wbci_page_release(const struct wbci_segment *s, uint32_t slot);
+
+/**
+ * wbci_page_tidy() - free what is graced in a page that nobody owns
+ * @t: the flusher's thread, in a section
+ *
+ * A page of blocks that is empty then goes back to the pool.  Killed in
+ * between, the page is as another owner would leave it: of its kind.
+ *
+ * Return: the number of blocks that became free.
+ */
+unsigned wbci_page_tidy(struct wbci_thread *t, uint32_t page);
 
 #endif

@@ -13,6 +13,7 @@
  */
 #include "client.h"
 #include "page.h"
+#include "sweep.h"
 
 /* All thread slots of a dead process; returns those dead in a section. */
 static unsigned reap_threads(const struct wbci_segment *s, uint32_t proc)
@@ -26,8 +27,12 @@ static unsigned reap_threads(const struct wbci_segment *s, uint32_t proc)
 
 		if ((word & 15) == THREAD_FREE || (word >> 4 & 4095) != proc)
 			continue;
-		if (order_acquire(&thread->epoch))
+		/* What it held privately is lost: wanted before the epoch word
+		 * is cleared, so that it is whoever dies now. */
+		if (order_acquire(&thread->epoch)) {
 			in_section++;
+			wbci_sweep_want(s);
+		}
 		wbci_page_release(s, i);
 		order_release(&thread->epoch, 0);
 		order_store(&thread->tid, 0);

@@ -100,6 +100,32 @@ void wbci_event_wait(const struct wbci_segment *s, uint32_t seen,
 	futex_wait(&s->control->event, seen, timeout_ms);
 }
 
+/* How often a waiter looks whether there is a flusher at all. */
+#define SLICE_MS 100
+
+int wbci_memory_wait(struct wbci_client *c, uint32_t have, uint32_t seen,
+                     int64_t *deadline)
+{
+	const struct wbci_segment *s = &c->segment;
+	int error = wbci_segment_grow(s, have);
+	int64_t left;
+
+	if (error != -ENOSPC || c->full_wait_ms <= 0)
+		return error;
+	if (wbci_segment_has_flusher(s) != 1)
+		return error;
+	if (*deadline == 0)
+		*deadline = wbci_now_ns() + (int64_t)c->full_wait_ms * 1000000;
+	left = (*deadline - wbci_now_ns() + 999999) / 1000000;
+	if (left <= 0)
+		return error;
+	/* ORDER wake.sleep: published before wbci_ring() looks. */
+	order_add_seq(&s->control->memory_want, 1);
+	wbci_ring(s);
+	wbci_event_wait(s, seen, left < SLICE_MS ? (int)left : SLICE_MS);
+	return order_load(&s->control->closed) ? -ESTALE : 0;
+}
+
 void wbci_lane_event(const struct wbci_segment *s)
 {
 	order_add_seq(&s->control->lane_event, 1);

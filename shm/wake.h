@@ -44,6 +44,21 @@ void wbci_lane_event(const struct wbci_segment *s);
 void wbci_lane_event_wait(const struct wbci_segment *s, uint32_t seen,
                           int timeout_ms);
 
+/**
+ * wbci_memory_wait() - get memory, or wait until there may be some
+ * @c:        not within a section
+ * @have:     committed extents, which were found too few
+ * @seen:     control.event, loaded before memory was looked for
+ * @deadline: 0 at the first call of an operation; CLOCK_MONOTONIC in ns
+ *
+ * Commits an extent, or else asks the flusher to remove what is idle and waits
+ * for its next event, at most the client's full_wait_ms in all.
+ *
+ * Return: 0: try again; -ENOSPC, -ESTALE, -errno.
+ */
+int wbci_memory_wait(struct wbci_client *c, uint32_t have, uint32_t seen,
+                     int64_t *deadline);
+
 /* Close a segment: every call fails with -ESTALE from now on, and whoever
  * waits is woken to see it. */
 void wbci_shut(const struct wbci_segment *s);

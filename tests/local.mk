@@ -21,11 +21,13 @@ C_TESTS = \
 	tests/unit/nospace \
 	tests/unit/page \
 	tests/unit/record \
+	tests/unit/remove \
 	tests/unit/round \
 	tests/unit/schema \
 	tests/unit/segment \
 	tests/unit/slots \
 	tests/unit/sums \
+	tests/unit/sweep \
 	tests/unit/table \
 	tests/unit/threads \
 	tests/unit/wake
