@@ -30,8 +30,10 @@ struct wbc_counter;
  * When it returns 0 the change is in the segment: it survives the death of
  * this process and reaches the database exactly once.
  *
- * Progress: lock-free.   Blocks: never (a system call only when the segment
- * grows by 2 MiB).   Fork: safe.   Durable: no; see wbc_sync().
+ * Progress: lock-free.   Blocks: never, but when a new row finds the segment
+ * full: at most wbc_options.full_wait_ms, until the flusher has removed idle
+ * rows (a system call only then, and when the segment grows by 2 MiB).
+ * Fork: safe.   Durable: no; see wbc_sync().
  *
  * Return: 0, or -EINVAL       more values than key columns, or one has no bytes
  *               WBC_E_KEY     a key value is missing, doubled or NULL

@@ -23,6 +23,11 @@
 /* Limbo bitmaps are by the epoch modulo 4: each has had its turn then. */
 #define TIDY_EPOCHS 4u
 
+static uint32_t committed_pages(const struct wbci_flusher *f)
+{
+	return wbci_committed(&f->client->segment) * WBCI_PAGES_PER_EXTENT;
+}
+
 int wbci_upkeep_begin(struct wbci_flusher *f)
 {
 	struct wbci_upkeep *u = &f->upkeep;
@@ -168,9 +173,20 @@ static void begin_pass(struct wbci_flusher *f, int64_t now)
 	if (u->before == 0)
 		return;
 	u->had = u->removal.removed;
-	u->removal.page = 0;
-	u->looked = false;
+	u->left = committed_pages(f);
 	u->passing = true;
+}
+
+/* So many entries satisfy somebody who is hungry: about an eighth of what all
+ * pages hold.  The next one's pass begins where this one ended. */
+static uint64_t enough(const struct wbci_flusher *f)
+{
+	return committed_pages(f) * UINT64_C(64);
+}
+
+static bool has_enough(const struct wbci_flusher *f)
+{
+	return f->upkeep.removal.removed - f->upkeep.had >= enough(f);
 }
 
 /* A pass has ended.  What it removed is free some epochs later. */
@@ -178,8 +194,6 @@ static void end_pass(struct wbci_flusher *f, int64_t now)
 {
 	struct wbci_upkeep *u = &f->upkeep;
 	uint64_t removed = u->removal.removed - u->had;
-	uint32_t pages =
-		wbci_committed(&f->client->segment) * WBCI_PAGES_PER_EXTENT;
 
 	u->passing = false;
 	if (removed || u->hungry)
@@ -187,7 +201,7 @@ static void end_pass(struct wbci_flusher *f, int64_t now)
 	if (!u->hungry)
 		return;
 	/* Next to nothing was found: next time look for what is younger. */
-	if (removed < pages * UINT64_C(16) && u->level < 2)
+	if (removed < enough(f) && u->level < 2)
 		u->level++;
 	u->fed_ns = now;
 }
@@ -199,9 +213,10 @@ static bool go_on(struct wbci_flusher *f, int64_t now)
 
 	if (u->removal.n)
 		return !wbci_removal_step(&u->removal);
-	if (!u->looked) {
-		u->looked =
-			wbci_removal_look(&u->removal, u->before, LOOK_PAGES);
+	if (u->left && !(u->hungry && has_enough(f))) {
+		u->left -= wbci_removal_look(&u->removal, u->before,
+		                             u->left < LOOK_PAGES ? u->left
+		                                                  : LOOK_PAGES);
 		return true;
 	}
 	end_pass(f, now);

@@ -35,7 +35,7 @@ struct wbci_upkeep {
 
 	/* a pass over all entries */
 	bool passing;
-	bool looked;     /* it has come to the end */
+	uint32_t left;   /* pages that it has not looked at */
 	uint64_t before; /* rounds before which a mark is old in it */
 	uint64_t had;    /* removed when it began */
 	int64_t next_pass_ns;

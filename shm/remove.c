@@ -98,25 +98,32 @@ static void look_at_page(struct wbci_removal *r, uint32_t page, uint64_t before)
 	}
 }
 
-bool wbci_removal_look(struct wbci_removal *r, uint64_t before, uint32_t pages)
+uint32_t wbci_removal_look(struct wbci_removal *r, uint64_t before,
+                           uint32_t pages)
 {
-	const struct wbci_segment *s = &r->client->segment;
-	uint32_t n = wbci_committed(s) * WBCI_PAGES_PER_EXTENT;
+	uint32_t n =
+		wbci_committed(&r->client->segment) * WBCI_PAGES_PER_EXTENT;
 	struct wbci_thread *t;
+	uint32_t done = 0;
 
 	if (r->n || wbci_thread(r->client, &t))
-		return false;
-	if (r->page >= n)
-		r->page = 0;
-	while (pages-- > 0 && r->page < n && r->n < WBCI_FREEZE_MOST) {
+		return 0;
+	while (done < pages && r->n < WBCI_FREEZE_MOST) {
+		if (r->page >= n)
+			r->page = 0;
+		if (n == 0)
+			break;
 		wbci_enter(t);
 		look_at_page(r, r->page, before);
 		wbci_exit(t);
-		/* A page that was too much for this look is looked at again. */
-		r->page += r->n < WBCI_FREEZE_MOST;
+		/* One that was too much for this look is looked at again. */
+		if (r->n < WBCI_FREEZE_MOST) {
+			r->page++;
+			done++;
+		}
 	}
 	r->grace = wbci_epoch_grace(r->client);
-	return r->page >= n;
+	return done;
 }
 
 /* Remove one entry if nothing happened to it; in a section. */

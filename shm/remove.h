@@ -35,7 +35,7 @@ struct wbci_removal {
 	struct wbci_client *client;
 	struct wbci_pruning *pruning;
 	uint64_t grace; /* G at which those in frozen[] may be removed */
-	uint32_t page;  /* where the look goes on */
+	uint32_t page;  /* where the look goes on: a clock's hand */
 	uint32_t n;
 	uint64_t removed; /* entries so far */
 	struct wbci_ref *frozen;
@@ -54,12 +54,13 @@ void wbci_removal_free(struct wbci_removal *r);
  * @before: entries last marked in a round below this are idle
  * @pages:  to look at, at the most
  *
- * Goes on where the last look ended, and ends early when it has frozen
- * enough.
+ * Goes on where the last look ended, at the first page after the last one,
+ * and ends early when it has frozen enough.
  *
- * Return: true if it came to the end of the segment; the next begins anew.
+ * Return: how many pages it is done with.
  */
-bool wbci_removal_look(struct wbci_removal *r, uint64_t before, uint32_t pages);
+uint32_t wbci_removal_look(struct wbci_removal *r, uint64_t before,
+                           uint32_t pages);
 
 /**
  * wbci_removal_step() - remove what is frozen and still clean

@@ -33,6 +33,7 @@ C_TESTS = \
 	tests/unit/wake
 
 FLUSHER_TESTS = \
+	tests/crash/churn \
 	tests/crash/damaged \
 	tests/crash/database \
 	tests/crash/denied \
@@ -96,6 +97,7 @@ tests_crash_librig_la_SOURCES = \
 	tests/crash/rig.c tests/crash/rig.h \
 	tests/crash/sql.c
 tests_crash_librig_la_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_crash_churn_LDADD = $(CRASH_LIBS)
 tests_crash_damaged_LDADD = $(CRASH_LIBS)
 tests_crash_database_LDADD = $(CRASH_LIBS)
 tests_crash_denied_LDADD = $(CRASH_LIBS)

@@ -98,19 +98,19 @@ static uint64_t make_round(struct world *w)
 
 static void look(struct world *w, uint64_t before)
 {
-	while (!wbci_removal_look(&w->removal, before, 1000) &&
-	       w->removal.n == 0)
-		;
+	w->removal.page = 0;
+	wbci_removal_look(&w->removal, before,
+	                  wbci_committed(w->s) * WBCI_PAGES_PER_EXTENT);
 }
 
 /* Everything idle goes, and the nodes after it. */
 static void remove_all(struct world *w, uint64_t before)
 {
-	bool looked = false;
+	uint32_t left = wbci_committed(w->s) * WBCI_PAGES_PER_EXTENT;
 
 	w->removal.page = 0;
-	while (!looked) {
-		looked = wbci_removal_look(&w->removal, before, 1000);
+	while (left) {
+		left -= wbci_removal_look(&w->removal, before, left);
 		rig_advance(w->flusher, 2);
 		wbci_removal_step(&w->removal);
 		rig_advance(w->flusher, 2);
@@ -344,9 +344,7 @@ static void test_closing(void)
 	for (unsigned i = 0; i < 3000; i++)
 		add(&w, i);
 	before = make_round(&w);
-	w.removal.page = 0;
-	while (w.removal.n < 3000 && !wbci_removal_look(&w.removal, before, 99))
-		;
+	look(&w, before);
 	rig_advance(w.flusher, 2);
 	wbci_removal_step(&w.removal);
 	tap_ok(w.pruning.n > 100, "empty nodes are closing");
