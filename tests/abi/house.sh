@@ -53,12 +53,15 @@ sources_are_listed()
 {
 	local f rc=0
 	for f in $(find shm api flusher tools bench examples -name '*.[ch]') \
-		$(find tests -name '*.h' -o -name '*.sh' -o -name '*.bats'); do
-		sed 's/#.*//' "${f%%/*}/local.mk" | grep -qwF "$f" ||
+		$(find tests -name '*.h' -o -name '*.sh' -o -name '*.bats' \
+			-o -name '*.patch'); do
+		cat "${f%%/*}/local.mk" "${f%%/*}"/*/local.mk 2>/dev/null |
+			sed 's/#.*//' | grep -qwF "$f" ||
 			{ echo "$f"; rc=1; }
 	done
 	for f in $(find tests -name '*.c'); do
-		sed 's/#.*//' tests/local.mk | grep -qwF "${f%.c}" ||
+		cat tests/local.mk tests/*/local.mk | sed 's/#.*//' |
+			grep -qwF "${f%.c}" ||
 			{ echo "$f"; rc=1; }
 	done
 	return $rc
