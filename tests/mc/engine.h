@@ -187,6 +187,7 @@ static inline uint64_t mc_mix(uint64_t h, uint64_t x)
 
 /* system.c */
 void mc_system_reset(void);
+void mc_system_clear(void);
 void mc_system_snapshot(void);
 void mc_process_dies(unsigned process);
 void *mc_real_alloc(size_t bytes);

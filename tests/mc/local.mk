@@ -30,7 +30,8 @@ tests_mc_litmus_SOURCES = tests/mc/skip.c
 else
 # -g1: a trace needs lines.  _FORTIFY_SOURCE would call other functions than
 # those that are modelled.
-MC_CFLAGS = $(COMMON_CFLAGS) $(WBC_MC_CFLAGS) -fsanitize=thread -O2 -g1
+MC_CFLAGS = $(COMMON_CFLAGS) $(WBC_MC_CFLAGS) -fsanitize=thread \
+	-fno-optimize-sibling-calls -O2 -g1
 MC_CPPFLAGS = $(AM_CPPFLAGS) -D_FORTIFY_SOURCE=0
 MC_LIBS = tests/mc/libmodel.la tests/mc/libshm.la tests/tap/libtap.la -lm
 MC_LINK = $(AM_LDFLAGS) -Wl,--wrap=memcpy -Wl,--wrap=memmove \
@@ -40,6 +41,7 @@ MC_LINK = $(AM_LDFLAGS) -Wl,--wrap=memcpy -Wl,--wrap=memmove \
 	-Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise \
 	-Wl,--wrap=clock_gettime -Wl,--wrap=pthread_mutex_lock \
 	-Wl,--wrap=pthread_mutex_unlock -Wl,--wrap=pthread_setcancelstate \
+	-Wl,--wrap=pthread_key_delete \
 	-Wl,--wrap=pthread_getspecific -Wl,--wrap=pthread_setspecific
 
 check_LTLIBRARIES += tests/mc/libmodel.la tests/mc/libshm.la

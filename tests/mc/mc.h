@@ -35,6 +35,11 @@
  * buffering), and the modification order of a word is the order of execution.
  * Loads that read something else than the newest store are bounded in number,
  * like preemptions.
+ *
+ * C11 lets a thread that acquires from a store miss what was fenced by a
+ * third thread before that store was made.  No x86-64 or arm64 does that:
+ * their stores reach all other processors at once.  A scenario whose code
+ * relies on it says so with .atomic_copies.
  */
 #ifndef MC_H
 #define MC_H
@@ -60,6 +65,7 @@ struct mc_scenario {
 	uint8_t preemptions; /* the most; 0: the default, 2 */
 	uint8_t deaths;      /* the most; MC_NOBODY: none; 0: the default, 2 */
 	uint8_t stale;       /* loads of older stores; 0: the default, 2 */
+	bool atomic_copies;  /* see below */
 	bool fails;          /* a control: it must fail */
 	bool all_writes;     /* death before writes that no other thread sees */
 	const char *must;    /* a control: words that its failure has */

@@ -433,6 +433,8 @@ static void put(struct location *l, void *at, unsigned size, uint64_t value,
 		s->updates = true;
 		view_join(&s->sync, &updated->sync);
 	}
+	if (mc.scenario->atomic_copies)
+		s->sync.fence = clock_max(s->sync.fence, mc.s_clock);
 	if (order == __ATOMIC_SEQ_CST) {
 		s->s = ++mc.s_number;
 		touch_s((uint64_t)mc.self << 16 | (uint16_t)now);

@@ -256,8 +256,7 @@ static void die(void)
 	if (mc.tracing)
 		mc_trace("IS KILLED", NULL, " ");
 	for (unsigned t = 0; t < mc.n_fibers; t++) {
-		if (mc.fibers[t].process != process ||
-		    mc.fibers[t].life >= T_DONE)
+		if (mc.fibers[t].process != process)
 			continue;
 		mc.fibers[t].life = T_DEAD;
 		mc_touch(t, 0xdead);

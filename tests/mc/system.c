@@ -72,6 +72,12 @@ int __real_clock_gettime(clockid_t clock, struct timespec *now);
 /* Pages that mappings of the segment's file show: no access is meant. */
 static unsigned char mapped[DESCRIPTIONS][64];
 
+/* Nobody holds anything, before a scenario's setup. */
+void mc_system_clear(void)
+{
+	memset(&system_now, 0, sizeof(system_now));
+}
+
 void mc_system_snapshot(void)
 {
 	system_begin = system_now;
@@ -341,7 +347,7 @@ int __wrap_munmap(void *at, size_t bytes)
 	uintptr_t i = ((uintptr_t)at - (uintptr_t)mapped) / sizeof(mapped[0]);
 
 	if (i >= DESCRIPTIONS)
-		return mc_in_arena(at) ? 0 : __real_munmap(at, bytes);
+		return mc.inside ? 0 : __real_munmap(at, bytes);
 	enter("munmap", true);
 	mark_order();
 	drop((unsigned)i);
@@ -406,7 +412,8 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 int __wrap_pthread_setcancelstate(int state, int *had);
 int __wrap_pthread_setcancelstate(int state, int *had)
 {
-	*had = state;
+	if (had)
+		*had = state;
 	return 0;
 }
 
@@ -421,6 +428,14 @@ int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
 {
 	mc.fibers[mc.self % MC_THREADS].specific[key % 8] =
 		(void *)(uintptr_t)value;
+	return 0;
+}
+
+/* A handle's key is never made; its mutex is a struct of ours. */
+int __wrap_pthread_key_delete(pthread_key_t key);
+int __wrap_pthread_key_delete(pthread_key_t key)
+{
+	(void)key;
 	return 0;
 }
 

@@ -92,7 +92,7 @@ void *__wrap_realloc(void *had, size_t bytes)
 
 void __wrap_free(void *p)
 {
-	if (!mc_in_arena(p))
+	if (!mc_in_arena(p) && !mc.inside)
 		__real_free(p);
 }
 
@@ -160,6 +160,7 @@ static struct wbci_client *new_client(unsigned t, bool fenced)
 
 	c->id = t + 1;
 	c->segment = segment;
+	c->segment.path = mc_keep(1);
 	c->threads = mc_keep(segment.geo.n_threads * sizeof(*c->threads));
 	c->attached = mc_keep(sizeof(*c->attached));
 	c->registered = !fenced;
@@ -260,6 +261,7 @@ void mc_world_setup(const struct mc_scenario *s)
 	shared_used = 0;
 	memset(clients, 0, sizeof(clients));
 	set_processes(s);
+	mc_system_clear();
 	mc_memory_reset();
 	mc_memory_init();
 	mc.in_setup = mc.inside = true;
