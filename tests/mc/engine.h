@@ -116,6 +116,7 @@ struct mc {
 
 	/* budgets, and what was used of them */
 	unsigned max_preemptions, max_deaths, max_stale;
+	unsigned level; /* a smaller search, to fail sooner; 0: all of it */
 	unsigned preemptions, deaths, stale, timeouts;
 	uint32_t events; /* of accesses that are tracked */
 

@@ -29,7 +29,7 @@ static void setup(void)
 	rows_clash(rows, 1, 1);
 	rows_clash(rows, 2, 0);
 	for (unsigned i = 0; i < MC_THREADS && mc_client((int)i); i++)
-		mc_join(i);
+		rows_warm(i);
 }
 
 /* Key 0 is there, made by thread 0. */

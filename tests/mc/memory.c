@@ -28,6 +28,7 @@ struct store {
 	struct store *older;
 	uint64_t value;
 	struct view sync; /* what reading it with acquire brings */
+	struct view self; /* the part of it that its own thread published */
 	mc_clock readers; /* when each thread first read it */
 	uint32_t s;       /* its number in S, or of its first read in S */
 	int16_t clock;
@@ -283,7 +284,7 @@ static struct store *new_store(struct store *older, uint64_t value)
 		tap_bail("an execution stored more than the model can keep");
 	s->older = older;
 	s->value = value;
-	s->sync = (struct view){0};
+	s->sync = s->self = (struct view){0};
 	s->readers = (mc_clock){NEVER, NEVER, NEVER, NEVER,
 	                        NEVER, NEVER, NEVER, NEVER};
 	s->s = 0;
@@ -419,6 +420,19 @@ static uint64_t load(struct location *l, void *at, unsigned size, int order,
 	return s->value;
 }
 
+/*
+ * A release sequence goes on with its own thread's stores, whatever their
+ * order, and with updates by anybody (C11 5.1.2.4; newer C++ dropped the
+ * first half).
+ */
+static void carry_on(struct store *s, const struct store *older)
+{
+	while (older && older->updates && older->thread != s->thread)
+		older = older->older;
+	if (older && older->clock && older->thread == s->thread)
+		view_join(&s->sync, &older->self);
+}
+
 static void put(struct location *l, void *at, unsigned size, uint64_t value,
                 int order, int16_t now, struct store *updated)
 {
@@ -429,6 +443,8 @@ static void put(struct location *l, void *at, unsigned size, uint64_t value,
 	s->thread = mc.self;
 	s->clock = now;
 	s->sync = releases(order) ? f->view : f->given;
+	carry_on(s, *newest);
+	s->self = s->sync;
 	if (updated) {
 		s->updates = true;
 		view_join(&s->sync, &updated->sync);

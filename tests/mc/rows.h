@@ -16,6 +16,7 @@
 #include "shm/entry.h"
 #include "shm/epoch.h"
 #include "shm/hot.h"
+#include "shm/page.h"
 #include "shm/round.h"
 #include "shm/wake.h"
 
@@ -78,6 +79,27 @@ static inline void rows_open(struct rows *r, unsigned i, unsigned t)
 		tap_bail("no entry");
 	r->ref[i].offset = offset;
 	r->ref[i].incarnation = order_load(&r->entry[i]->word) >> 4;
+	wbci_exit(thread);
+	mc_as(-1);
+}
+
+/* In setup: thread t has pages for entries and nodes, and need not look. */
+static inline void rows_warm(unsigned t)
+{
+	struct wbci_thread *thread;
+	uint64_t entry, node;
+
+	mc_join(t);
+	mc_as((int)t);
+	thread = mc_place();
+	wbci_enter(thread);
+	if (wbci_block_alloc(thread, PAGE_ENTRIES, wbci_entry_bytes(1, 4),
+	                     &entry) ||
+	    wbci_block_alloc(thread, PAGE_BLOCKS, sizeof(struct node_shm),
+	                     &node))
+		tap_bail("no blocks");
+	wbci_block_undo(thread, entry);
+	wbci_block_undo(thread, node);
 	wbci_exit(thread);
 	mc_as(-1);
 }

@@ -185,11 +185,24 @@ void mc_path(char *text, size_t room)
 		snprintf(text, room, "-");
 }
 
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* What fails mostly fails by little: small searches first find it sooner. */
 static void set_budgets(const struct mc_scenario *s)
 {
 	mc.max_preemptions = s->preemptions ? s->preemptions : 2;
-	mc.max_deaths = s->deaths == MC_NOBODY ? 0 : s->deaths ? s->deaths : 2;
+	mc.max_deaths = s->deaths == MC_NOBODY ? 0
+	                : s->deaths            ? s->deaths
+	                                       : 2;
 	mc.max_stale = s->stale == MC_NOBODY ? 0 : s->stale ? s->stale : 2;
+	if (mc.level == 0)
+		return;
+	mc.max_preemptions = least(mc.max_preemptions, (mc.level + 1) / 2);
+	mc.max_stale = least(mc.max_stale, 1);
+	mc.max_deaths = least(mc.max_deaths, (mc.level + 1) % 2);
 }
 
 /*

@@ -191,22 +191,29 @@ static bool line_reached(unsigned k, unsigned i)
 	return false;
 }
 
+/* Does a scenario fail?  Small searches of all come before large ones. */
+#define LEVELS 4u
 static bool kills(const struct mc_scenario *all, unsigned n, unsigned i,
                   uint64_t most, bool *capped)
 {
+	enum outcome outcome = ENDED;
+
 	*capped = false;
-	for (unsigned k = 0; k < n; k++) {
-		enum outcome outcome;
+	for (unsigned at = 0; at < (LEVELS + 1) * n; at++) {
+		unsigned k = at % n;
 
 		if (all[k].fails || !line_reached(k, i))
 			continue;
+		mc.level = (at / n + 1) % (LEVELS + 1);
 		mc_world_setup(&all[k]);
 		outcome = mc_search(&all[k], most);
 		if (outcome == FAILED)
-			return true;
-		*capped |= outcome == CUT;
+			break;
+		*capped |= mc.level == 0 && outcome == CUT;
+		outcome = ENDED;
 	}
-	return false;
+	mc.level = 0;
+	return outcome == FAILED;
 }
 
 /*
