@@ -307,6 +307,27 @@ static void not_told_of(void)
 	end(&s);
 }
 
+/* A table of a connection that there is not: no option could name it. */
+static void other_connection(void)
+{
+	struct wbc_flush_result result;
+	struct state s;
+
+	begin(&s);
+	rig_sql(&s.rig, make_sql);
+	rig_start(&s.rig);
+	add(&s, rig_table(s.c, "pg.counts(name text key, n counter)"),
+	    &s.added);
+	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), WBC_E_TABLE,
+	           "a table of a connection that there is not is not written");
+	tap_ok(strstr(result.message, "connection default only") &&
+	               strstr(result.message, "\"counts\"") &&
+	               !strstr(result.message, "--table"),
+	       "nor is an option advised that would be refused: %s",
+	       result.message);
+	end(&s);
+}
+
 static void declared_differently(void)
 {
 	struct state s;
@@ -383,6 +404,7 @@ int main(void)
 	missing_column();
 	missing_key_column();
 	not_told_of();
+	other_connection();
 	declared_differently();
 	declared_differently_before();
 	return tap_done();
