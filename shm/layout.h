@@ -376,6 +376,7 @@ static_assert(sizeof(struct value_shm) == 8, "value_shm grew");
 #define WBCI_LOCK_PROC 64
 
 /* Limits that an attacher checks before it believes any number. */
+#define WBCI_SLOTS_MIN 2u /* of either kind: a client's, and the flusher's */
 #define WBCI_PROCS_MAX 4095u
 #define WBCI_THREADS_MAX 65535u
 #define WBCI_TABLES_MAX 255u

@@ -18,7 +18,7 @@
 #include "crash/rig.h"
 #include "tap/tap.h"
 
-#define PROCS 128
+#define PROCS 127 /* of 128: the last is a flusher's */
 
 static const char spec[] = "counts(name text key, n counter)"
 			   " on_missing=insert";
