@@ -56,7 +56,7 @@ static int make_work(struct wbci_flusher *f, struct wbci_queue *q,
 	memcpy(w->journal, f->journal_text, sizeof(w->journal));
 	w->done = q->record.done;
 	w->piece = piece;
-	w->exposed = q->exposed > q->record.done;
+	w->mark = q->record.mark;
 	w->on_missing = q->configured.schema.on_missing;
 	if (piece)
 		error = wbci_journal_each_blob(f->journal, BLOB_PIECE, q->name,
@@ -87,8 +87,6 @@ static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
 		q->retry_ns = wbci_now_ns() + WBCI_RETRY_NS;
 		return;
 	}
-	if (piece > q->exposed)
-		q->exposed = piece;
 	q->in_flight = true;
 	q->asked_synced = f->synced;
 	wbci_point(POINT_PIECE_SENT);

@@ -148,7 +148,6 @@ void wbci_queues_reset(struct wbci_queues *qs)
 		q->waiting_inserts = 0;
 		q->planned_rows = 0;
 		q->reconciled = false;
-		q->exposed = 0;
 	}
 }
 

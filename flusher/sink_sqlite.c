@@ -71,9 +71,9 @@ static const char *const fixed_sql[FIXED_COUNT] = {
 	"BEGIN IMMEDIATE",
 	"COMMIT",
 	"ROLLBACK",
-	"UPDATE wbc_ledger SET position=?3 WHERE journal=?1 AND tbl=?2 AND "
-	"position=?3-1",
-	"SELECT position FROM wbc_ledger WHERE journal=?1 AND tbl=?2",
+	"UPDATE wbc_ledger SET position=?3,mark=?4 WHERE journal=?1 AND tbl=?2 "
+	"AND position=?3-1",
+	"SELECT position,mark FROM wbc_ledger WHERE journal=?1 AND tbl=?2",
 	"INSERT INTO wbc_ledger(journal,tbl,position) VALUES(?1,?2,0)",
 	"INSERT INTO wbc_dead_letters(journal,tbl,piece,kind,key,content,code,"
 	"reason,at) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,"
@@ -89,7 +89,7 @@ static const char *const set_up_sql[] = {
 	"PRAGMA synchronous=FULL",
 	"PRAGMA wal_autocheckpoint=20000",
 	"CREATE TABLE IF NOT EXISTS wbc_ledger(journal TEXT, tbl TEXT, "
-	"position INTEGER NOT NULL, PRIMARY KEY(journal, tbl)) WITHOUT ROWID",
+	"position INTEGER NOT NULL, mark INTEGER, PRIMARY KEY(journal, tbl)) WITHOUT ROWID",
 	"CREATE TABLE IF NOT EXISTS wbc_dead_letters(id INTEGER PRIMARY KEY, "
 	"tbl TEXT, piece INTEGER, kind TEXT, key TEXT, content TEXT, "
 	"code INTEGER, reason TEXT, at TEXT, journal TEXT)",
@@ -353,71 +353,99 @@ static int run_fixed(struct wbci_sink *s, enum fixed which)
 	return sqlite3_reset(s->fixed[which]);
 }
 
-/* The first column of the only row: 1 there is one, 0 none, or an error. */
+/* The first @n columns of the only row, if there is one. */
 static enum verdict ask(struct wbci_sink *s, sqlite3_stmt *stmt, bool *found,
-                        int64_t *value)
+                        int64_t *values, int n)
 {
 	int code = sqlite3_step(stmt);
 
 	*found = code == SQLITE_ROW;
-	if (*found)
-		*value = sqlite3_column_int64(stmt, 0);
+	for (int i = 0; i < n && *found; i++)
+		values[i] = sqlite3_column_int64(stmt, i);
 	code = sqlite3_reset(stmt);
 	return code == SQLITE_OK ? STEP_OK : judge(s, code);
 }
 
-static enum verdict park_position(struct wbci_sink *s, bool found,
-                                  int64_t position)
+/* Where a table's ledger stands. */
+struct position {
+	bool found;
+	int64_t piece;
+	uint64_t mark;
+};
+
+static enum verdict ask_position(struct wbci_sink *s, struct position *p)
+{
+	int64_t values[2] = {0, 0};
+	enum verdict v =
+		ask(s, bind_work(s, FIXED_POSITION), &p->found, values, 2);
+
+	p->piece = values[0];
+	p->mark = (uint64_t)values[1];
+	return v;
+}
+
+static enum verdict park_position(struct wbci_sink *s, const struct position *p)
 {
 	struct wbci_work *w = s->work;
 	const struct wbci_message m = {w->reason, sizeof(w->reason)};
 
-	if (!found)
+	if (!p->found)
 		wbci_say(&m, 0,
 		         "%s: its ledger has no position of table %s, but this "
 		         "journal has applied %" PRIu64 " pieces: it is "
 		         "another database; name the right one",
 		         s->path, w->table, w->done);
-	else if (position < 0 || (uint64_t)position < w->done)
+	else if (p->piece < 0 || (uint64_t)p->piece < w->done)
 		wbci_say(&m, 0,
 		         "%s: has pieces up to %" PRId64 " of table %s, the "
 		         "journal gave it %" PRIu64 ": what is between is "
 		         "missing; restore the database of that time",
-		         s->path, position, w->table, w->done);
+		         s->path, p->piece, w->table, w->done);
+	else if (w->piece && (uint64_t)p->piece == w->piece)
+		wbci_say(&m, 0,
+		         "%s: has piece %" PRId64 " of table %s from another "
+		         "copy of this journal: only one may be used; begin "
+		         "anew with a segment and a journal",
+		         s->path, p->piece, w->table);
 	else
 		wbci_say(&m, 0,
 		         "%s: has pieces up to %" PRId64 " of table %s, the "
 		         "journal knows of %" PRIu64 " only: the journal is "
 		         "an old copy; restore the right one",
-		         s->path, position, w->table, w->done);
+		         s->path, p->piece, w->table, w->done);
 	return STEP_PARKED;
 }
 
+/* Has the database got the piece at hand?  By its number and its mark. */
+static bool is_applied(const struct wbci_work *w, const struct position *p)
+{
+	return w->piece && (uint64_t)p->piece == w->piece && p->mark == w->mark;
+}
+
 /* The ledger's row, made and committed if this is the first piece ever. */
-static enum verdict see_ledger(struct wbci_sink *s, int64_t *position)
+static enum verdict see_ledger(struct wbci_sink *s, struct position *p)
 {
 	struct wbci_work *w = s->work;
-	bool found;
-	enum verdict v = ask(s, bind_work(s, FIXED_POSITION), &found, position);
+	enum verdict v = ask_position(s, p);
 	int code;
 
 	if (v != STEP_OK)
 		return v;
-	if (!found && w->done)
-		return park_position(s, false, 0);
-	if (!found) {
+	if (!p->found && w->done)
+		return park_position(s, p);
+	if (!p->found) {
 		bind_work(s, FIXED_LEDGER);
 		code = run_fixed(s, FIXED_LEDGER);
 		if (code != SQLITE_OK)
 			return judge(s, code);
 		wbci_point(POINT_LEDGER_ROW);
-		*position = 0;
+		p->found = true;
+		p->piece = 0;
 	}
-	if (*position >= 0 &&
-	    ((uint64_t)*position == w->done ||
-	     (w->exposed && (uint64_t)*position == w->done + 1)))
+	if ((p->piece >= 0 && (uint64_t)p->piece == w->done) ||
+	    is_applied(w, p))
 		return STEP_OK;
-	return park_position(s, true, *position);
+	return park_position(s, p);
 }
 
 static struct target *find_target(struct wbci_sink *s)
@@ -865,7 +893,7 @@ static enum verdict read_back(struct wbci_sink *s)
 	bool found;
 
 	sqlite3_bind_int64(stmt, 3, (int64_t)s->work->piece);
-	v = ask(s, stmt, &found, &letters);
+	v = ask(s, stmt, &found, &letters, 1);
 	for (uint64_t i = 0; i < rs->n_rows && v == STEP_OK; i++) {
 		struct change c = {.row = rs->rows[i]};
 
@@ -895,7 +923,7 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	if (!schema->n_cells)
 		return STEP_OK;
 	sqlite3_bind_text(stmt, 1, schema->name, -1, SQLITE_STATIC);
-	v = ask(s, stmt, &found, &triggers);
+	v = ask(s, stmt, &found, &triggers, 1);
 	sqlite3_clear_bindings(stmt);
 	s->triggers = triggers > 0;
 	if (v != STEP_OK || triggers ||
@@ -923,20 +951,21 @@ static enum verdict commit(struct wbci_sink *s)
 static enum verdict do_piece(struct wbci_sink *s, bool *already)
 {
 	sqlite3_stmt *gate = bind_work(s, FIXED_GATE);
-	int64_t position;
+	struct position p;
 	enum verdict v;
 	int code;
 
 	*already = false;
 	sqlite3_bind_int64(gate, 3, (int64_t)s->work->piece);
+	sqlite3_bind_int64(gate, 4, (int64_t)s->work->mark);
 	code = run_fixed(s, FIXED_GATE);
 	if (code != SQLITE_OK)
 		return judge(s, code);
 	if (sqlite3_changes(s->db) != 1) {
-		v = see_ledger(s, &position);
+		v = see_ledger(s, &p);
 		if (v != STEP_OK)
 			return v;
-		if ((uint64_t)position != s->work->piece)
+		if (!is_applied(s->work, &p))
 			return fail(s, STEP_AWAY,
 			            "its ledger has changed "
 			            "meanwhile",
@@ -972,8 +1001,8 @@ static void roll_back(struct wbci_sink *s)
 
 static enum verdict try_piece(struct wbci_sink *s, bool *already)
 {
-	int64_t position;
-	enum verdict v = see_ledger(s, &position);
+	struct position p;
+	enum verdict v = see_ledger(s, &p);
 	int code;
 
 	if (v != STEP_OK)
@@ -1052,13 +1081,13 @@ static enum wbci_outcome sqlite_apply(struct wbci_sink *s,
 static enum wbci_outcome sqlite_check(struct wbci_sink *s,
                                       struct wbci_work *work)
 {
-	int64_t position;
+	struct position p;
 	enum verdict v;
 
 	s->work = work;
 	v = connect_now(s);
 	if (v == STEP_OK)
-		v = see_ledger(s, &position);
+		v = see_ledger(s, &p);
 	s->work = NULL;
 	return v == STEP_OK ? OUTCOME_DONE : outcome_of(v);
 }
