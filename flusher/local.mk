@@ -44,6 +44,8 @@ flusher_libflusher_la_SOURCES = \
 	flusher/settle.c \
 	flusher/sink.h \
 	flusher/sink_sqlite.c \
+	flusher/sink_sqlite.h \
+	flusher/sink_sqlite_keys.c \
 	flusher/sql.c \
 	flusher/sql.h \
 	flusher/state.h \

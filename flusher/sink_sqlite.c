@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +32,7 @@
 #include "frame.h"
 #include "letter.h"
 #include "points.h"
+#include "sink_sqlite.h"
 #include "sql.h"
 
 #define BUSY_MS 3000
@@ -52,6 +52,8 @@ struct target {
 	struct target *next;
 	char table[WBCI_TABLE_NAME];
 	uint64_t spec_hash;
+	bool checked;    /* its keys are told apart, as of: */
+	int64_t version; /* of the database's schema */
 	struct statement statements[STATEMENTS];
 };
 
@@ -65,6 +67,7 @@ enum fixed {
 	FIXED_LETTER,
 	FIXED_LETTERS,
 	FIXED_TRIGGERS,
+	FIXED_VERSION,
 	FIXED_COUNT
 };
 static const char *const fixed_sql[FIXED_COUNT] = {
@@ -82,6 +85,7 @@ static const char *const fixed_sql[FIXED_COUNT] = {
 	"piece=?3",
 	"SELECT count(*) FROM sqlite_master WHERE type='trigger' AND "
 	"tbl_name=?1 COLLATE NOCASE",
+	"PRAGMA schema_version",
 };
 
 /* code: SQLite's, or one of wbc_error.h or errno.h, which are negative. */
@@ -935,6 +939,24 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	return STEP_OK;
 }
 
+/* Once, and again after anybody has changed any table. */
+static enum verdict check_keys(struct wbci_sink *s)
+{
+	struct wbci_work *w = s->work;
+	const struct wbci_message m = {w->reason, sizeof(w->reason)};
+	struct target *t = s->target;
+	int64_t version = 0;
+	bool found;
+	enum verdict v = ask(s, s->fixed[FIXED_VERSION], &found, &version, 1);
+
+	if (v != STEP_OK || (t->checked && t->version == version))
+		return v;
+	t->checked =
+		!wbci_sqlite_check_keys(s->db, s->path, &w->rows.schema, &m);
+	t->version = version;
+	return t->checked ? STEP_OK : STEP_PARKED;
+}
+
 static enum verdict commit(struct wbci_sink *s)
 {
 	int code;
@@ -974,7 +996,9 @@ static enum verdict do_piece(struct wbci_sink *s, bool *already)
 		return read_back(s);
 	}
 	wbci_point(POINT_APPLY_GATE);
-	v = choose_upsert(s);
+	v = check_keys(s);
+	if (v == STEP_OK)
+		v = choose_upsert(s);
 	if (v == STEP_OK)
 		v = write_rows(s);
 	return v == STEP_OK ? commit(s) : v;
