@@ -37,6 +37,7 @@ static const uint32_t layout_numbers[] = {
         offsetof(struct thread_shm, epoch),
         offsetof(struct thread_shm, lane_tail),
         offsetof(struct thread_shm, lane_head),
+        offsetof(struct table_shm, policy),
         offsetof(struct table_shm, want),
         offsetof(struct table_shm, settled),
         offsetof(struct table_shm, message),
