@@ -56,6 +56,6 @@ flusher_libflusher_la_SOURCES = \
 
 bin_PROGRAMS += flusher/wbc-flusher
 flusher_wbc_flusher_SOURCES = flusher/main.c
-flusher_wbc_flusher_LDADD = $(FLUSHER_LIBS)
+flusher_wbc_flusher_LDADD = units/libunits.la $(FLUSHER_LIBS)
 
 endif

@@ -11,7 +11,7 @@
 #include "../api/wbcshm.h"
 #include "../shm/table.h"
 #include "grid.h"
-#include "units.h"
+#include "../units/units.h"
 
 static void say_line(const char *name, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
