@@ -45,7 +45,11 @@ flusher_libflusher_la_SOURCES = \
 	flusher/sink.h \
 	flusher/sink_sqlite.c \
 	flusher/sink_sqlite.h \
+	flusher/sink_sqlite_connect.c \
 	flusher/sink_sqlite_keys.c \
+	flusher/sink_sqlite_ledger.c \
+	flusher/sink_sqlite_letters.c \
+	flusher/sink_sqlite_rows.c \
 	flusher/sql.c \
 	flusher/sql.h \
 	flusher/state.h \
