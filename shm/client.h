@@ -6,9 +6,9 @@
  *
  * A process slot is claimed under an OFD lock that lives exactly as long as
  * one mapped page; a thread slot inside it at a thread's first call; the last
- * one of either kind is left to a flusher.  What a
- * thread needs for an operation stands in its struct wbci_thread, which lies
- * in memory that fork() wipes: a child finds zeros there and attaches anew.
+ * one of either kind is left to a flusher.  What a thread needs for an
+ * operation stands in its struct wbci_thread, which lies in memory that fork()
+ * wipes: a child finds zeros there and attaches anew.
  */
 #ifndef WBCI_CLIENT_H
 #define WBCI_CLIENT_H
