@@ -44,8 +44,8 @@ static const struct words errors[] = {
 	    "The flusher was not told of this table and nothing is lost; "
 	    "restart wbc-flusher with a --table option for it."),
 	WBC(WBC_E_SCHEMA,
-	    "The table is declared with other columns by somebody else; "
-	    "make the declarations the same."),
+	    "The table is declared with other columns, or another on_missing, "
+	    "by somebody else; make the declarations the same."),
 	WBC(WBC_E_PARKED,
 	    "The database refuses the table as a whole and nothing is lost; "
 	    "mend what the flusher's log says of it, and it goes on."),
@@ -74,6 +74,9 @@ static const struct words errors[] = {
 	WBC(WBC_E_OWNER,
 	    "The file belongs to another user or is not a regular file; check "
 	    "the address, and who made what is there."),
+	WBC(WBC_E_JOURNAL,
+	    "The segment and the journal do not belong together; give "
+	    "wbc-flusher the --journal that the segment was used with."),
 
 	SYS(E2BIG,
 	    "A key, value or row is too large, or there are too many columns "

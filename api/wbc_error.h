@@ -34,6 +34,7 @@ extern "C" {
 #define WBC_E_NOROW (-10016)     /* the database has no such row */
 #define WBC_E_SPEC (-10017)      /* a table specification does not parse */
 #define WBC_E_OWNER (-10018)     /* file of another user, or not a file */
+#define WBC_E_JOURNAL (-10019)   /* the journal is not this segment's */
 
 /**
  * wbc_strerror() - what an error number means, and what to do

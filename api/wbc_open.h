@@ -30,8 +30,9 @@ struct wbc;
  *                Memory is taken as it is needed, 2 MiB at a time
  * @capacity:     how many keys a new segment is laid out for; 0 means
  *                262144.  More are allowed and cost a little more each
- * @procs:        process slots of a new segment; 0 means 128
- * @threads:      thread slots of a new segment; 0 means 256
+ * @procs:        process slots of a new segment, at least 2: the last one
+ *                is left to the flusher; 0 means 128
+ * @threads:      thread slots of a new segment, likewise; 0 means 256
  * @lane_bytes:   size of each thread's ring for inserts, a power of two from
  *                4096; 0 means 262144
  * @full_wait_ms: how long a call that makes a new row may wait for memory, in
@@ -75,7 +76,7 @@ struct wbc_options {
  *               -EEXIST    it exists, and WBC_EXCLUSIVE was given
  *               -EINVAL    the address or an option is out of range
  *               -ENAMETOOLONG  the name is over 63 bytes
- *               -EUSERS    all process slots are in use
+ *               -EUSERS    all process slots for clients are in use
  *               -ENOSPC    the file system is full (see its message)
  *               -EFBIG     ulimit -f does not allow a file of that size
  *               -EACCES    not permitted

@@ -119,9 +119,10 @@ static inline struct wbc_value wbc_null(const char *name)
  *             NAME int|double|text|blob       set by inserts only
  *           and POLICY, what a change of a row that the database does not
  *           have becomes, is deadletter (default), insert or ignore.
- *           The flusher's --table decides it; here it is checked for its
- *           spelling and otherwise not looked at.  There is one connection
- *           so far, `default`.
+ *           The flusher's --table decides it.  Who gives one here says what
+ *           he counts on: others may give the same or none, and a flusher
+ *           that does otherwise parks the table.  There is one connection so
+ *           far, `default`.
  *           Names are letters, digits and _, not beginning with a digit
  * @t:       receives the table, freed by wbc_close()
  * @message: where to put words about a failure; NULL for none

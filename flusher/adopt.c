@@ -222,20 +222,20 @@ static int match(struct wbci_flusher *f, const uint64_t *id,
 	memcpy(bytes, id, sizeof(bytes));
 	id_text(bytes, text);
 	if (memcmp(bytes, meta->journal_id, 16) != 0)
-		return wbci_say(m, WBC_E_RACE,
+		return wbci_say(m, WBC_E_JOURNAL,
 		                "segment: %s: belongs to journal %s, but %s "
 		                "holds journal %s; give the --journal that it "
 		                "was used with",
 		                s->path, text, c->journal, f->journal_text);
 	if (memcmp(s->geo.segment_id, meta->segment_id, 16) != 0)
-		return wbci_say(m, WBC_E_RACE,
+		return wbci_say(m, WBC_E_JOURNAL,
 		                "journal: %s: has gone on with another "
 		                "segment, since this one (%s) was left; what "
 		                "this one has not journaled can only be read "
 		                "with wbc-shmdump",
 		                c->journal, s->path);
 	if (redone != meta->last_round && redone != meta->prev_round)
-		return wbci_say(m, WBC_E_RACE,
+		return wbci_say(m, WBC_E_JOURNAL,
 		                "journal: %s: ends at round %" PRIu64 ", but "
 		                "the segment has seen round %" PRIu64 ": it is "
 		                "an old copy; restore the right one",

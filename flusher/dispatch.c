@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../api/wbc_error.h"
+#include "../shm/table.h"
 #include "../shm/wake.h"
 #include "log.h"
 #include "points.h"
@@ -56,7 +57,7 @@ static int make_work(struct wbci_flusher *f, struct wbci_queue *q,
 	memcpy(w->journal, f->journal_text, sizeof(w->journal));
 	w->done = q->record.done;
 	w->piece = piece;
-	w->exposed = q->exposed > q->record.done;
+	w->mark = q->record.mark;
 	w->on_missing = q->configured.schema.on_missing;
 	if (piece)
 		error = wbci_journal_each_blob(f->journal, BLOB_PIECE, q->name,
@@ -87,8 +88,6 @@ static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
 		q->retry_ns = wbci_now_ns() + WBCI_RETRY_NS;
 		return;
 	}
-	if (piece > q->exposed)
-		q->exposed = piece;
 	q->in_flight = true;
 	q->asked_synced = f->synced;
 	wbci_point(POINT_PIECE_SENT);
@@ -117,12 +116,36 @@ static int see_journaled(struct wbci_queue *q)
 	                wbci_queue_label(q));
 }
 
+/* Clients that said what they count on would get something else. */
+static int see_policy(const struct wbci_flusher *f, struct wbci_queue *q)
+{
+	struct wbci_message m = {q->reason, sizeof(q->reason)};
+	unsigned own = q->configured.schema.on_missing;
+	unsigned theirs;
+
+	/* Or the segment speaks of another declaration. */
+	if (q->segment_table < 0 || !q->configured.known ||
+	    q->declared.spec_hash != q->configured.spec_hash)
+		return 0;
+	theirs = wbci_table_policy(&f->client->segment,
+	                           (unsigned)q->segment_table);
+	if (theirs == ON_MISSING_UNSET ||
+	    !strcmp(wbci_schema_policy(theirs), wbci_schema_policy(own)))
+		return 0;
+	return wbci_say(&m, WBC_E_SCHEMA,
+	                "table %s: clients declared it with on_missing=%s, the "
+	                "flusher was told %s: put on_missing=%s behind the "
+	                "columns in its --table",
+	                wbci_queue_label(q), wbci_schema_policy(theirs),
+	                wbci_schema_policy(own), wbci_schema_policy(theirs));
+}
+
 /*
  * Nothing of this table can be applied, for reasons of declaration.  What was
  * journaled as the flusher is told can be, whatever the segment has by now:
  * so a flusher that is told as then clears the way.
  */
-static bool is_mismatched(struct wbci_queue *q)
+static bool is_mismatched(const struct wbci_flusher *f, struct wbci_queue *q)
 {
 	int error = 0;
 
@@ -131,6 +154,8 @@ static bool is_mismatched(struct wbci_queue *q)
 		error = wbci_queue_mismatch(q);
 	if (!error)
 		error = see_journaled(q);
+	if (!error)
+		error = see_policy(f, q);
 	if (error && error != q->parked)
 		wbci_log("parked", LOG_TEXT("table", wbci_queue_label(q)),
 		         LOG_TEXT("reason", q->reason));
@@ -154,7 +179,7 @@ static void dispatch_queue(struct wbci_flusher *f, struct wbci_queue *q,
 {
 	bool waits = now < q->retry_ns || (f->away && now < f->away_until_ns);
 
-	if (is_mismatched(q) || waits)
+	if (is_mismatched(f, q) || waits)
 		goto merge;
 	if (!q->reconciled) {
 		send_work(f, q,

@@ -48,7 +48,7 @@ struct wbci_totals {
  *               -EINVAL, WBC_E_SPEC, -ENAMETOOLONG, -E2BIG  @said is wrong
  *               WBC_E_FORMAT, WBC_E_LAYOUT, WBC_E_CORRUPT, WBC_E_BOOT,
  *               WBC_E_OWNER  segment or journal are not to be used
- *               WBC_E_RACE  segment and journal do not belong together
+ *               WBC_E_JOURNAL  segment and journal do not belong together
  *               -EACCES, -ENOSPC, -EUSERS, -ENOMEM, -errno
  */
 int wbci_flusher_start(struct wbci_flusher **f,

@@ -25,7 +25,7 @@
 #define CURSOR_BYTES (1u << 20)
 
 static_assert(sizeof(struct wbci_journal_meta) == 72, "meta changed");
-static_assert(sizeof(struct wbci_journal_table) == 56, "tables changed");
+static_assert(sizeof(struct wbci_journal_table) == 64, "tables changed");
 static_assert(sizeof(struct wbci_cell_cursor) == 32, "cursors changed");
 static_assert(sizeof(struct wbci_lane_cursor) == 16, "cursors changed");
 

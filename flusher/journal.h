@@ -54,6 +54,7 @@ struct wbci_journal_table {
 	uint64_t plan_round; /* no piece holds anything of a later round */
 	uint64_t applied;    /* rows of this segment's, of both kinds */
 	uint64_t refused;    /* that became dead letters */
+	uint64_t mark;       /* of the last plan's pieces: see plan.c */
 };
 
 enum wbci_blob_kind { BLOB_BATCH, BLOB_PIECE };

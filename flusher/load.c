@@ -47,8 +47,6 @@ static int load_table(void *arg, const char *table,
 	if (!q)
 		return -ENOMEM;
 	q->record = *record;
-	/* What was planned may have been sent, and committed. */
-	q->exposed = record->last;
 	return 0;
 }
 

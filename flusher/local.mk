@@ -44,6 +44,12 @@ flusher_libflusher_la_SOURCES = \
 	flusher/settle.c \
 	flusher/sink.h \
 	flusher/sink_sqlite.c \
+	flusher/sink_sqlite.h \
+	flusher/sink_sqlite_connect.c \
+	flusher/sink_sqlite_keys.c \
+	flusher/sink_sqlite_ledger.c \
+	flusher/sink_sqlite_letters.c \
+	flusher/sink_sqlite_rows.c \
 	flusher/sql.c \
 	flusher/sql.h \
 	flusher/state.h \
@@ -54,6 +60,6 @@ flusher_libflusher_la_SOURCES = \
 
 bin_PROGRAMS += flusher/wbc-flusher
 flusher_wbc_flusher_SOURCES = flusher/main.c
-flusher_wbc_flusher_LDADD = $(FLUSHER_LIBS)
+flusher_wbc_flusher_LDADD = units/libunits.la $(FLUSHER_LIBS)
 
 endif

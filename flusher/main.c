@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../api/wbc_error.h"
+#include "../units/units.h"
 #include "check.h"
 #include "flusher.h"
 #include "log.h"
@@ -43,7 +44,8 @@ static const char help[] =
 	"                           'words(word text key, n counter)\n"
 	"                           on_missing=insert'\n"
 	"      --create             create the segment if it is missing, with\n"
-	"      --max-size BYTES       the most that its rows and index may take (4G)\n"
+	"      --max-size BYTES       the most that its rows and index take "
+	"(4G)\n"
 	"      --capacity KEYS        how many keys it is laid out for\n"
 	"      --mode OCTAL           its permissions (0600)\n"
 	"      --journal-interval T how long a change may be in the segment\n"
@@ -59,9 +61,9 @@ static const char help[] =
 	"aid\n"
 	"      --help, --version\n"
 	"\n"
-	"Times are milliseconds, or have a unit: 200ms, 5s, 1m.  Sizes may\n"
-	"have K, M, G.  SIGUSR1 writes everything now; SIGTERM and SIGINT do "
-	"so\n"
+	"A time T is 200ms, 5s, 1m or 1h; BYTES may have K, M, G or T, KEYS\n"
+	"and N k, M or G.  SIGUSR1 writes everything now; SIGTERM and SIGINT "
+	"do so\n"
 	"and end.  The log goes to standard error.\n"
 	"\n"
 	"Exit: 0 ok, 1 failed, 2 usage, 3 not found, 4 corrupt or of another\n"
@@ -111,53 +113,48 @@ struct command {
 	bool check_journal;
 };
 
-struct unit {
-	const char *name;
-	uint64_t factor;
-};
-static const struct unit times[] = {{"", 1},      {"ms", 1},      {"s", 1000},
-                                    {"m", 60000}, {"h", 3600000}, {NULL, 0}};
-static const struct unit sizes[] = {{"", 1},
-                                    {"K", UINT64_C(1) << 10},
-                                    {"M", UINT64_C(1) << 20},
-                                    {"G", UINT64_C(1) << 30},
-                                    {NULL, 0}};
-static const struct unit counts[] = {{"", 1}, {NULL, 0}};
-
-/* A number from 1 to @most, with a unit; exits if it is none. */
-static uint64_t number_of(const char *option, const char *text,
-                          const struct unit *units, uint64_t most)
+_Noreturn static void refuse(const char *option, const char *text,
+                             const char *wanted)
 {
-	char *end;
+	fprintf(stderr, "wbc-flusher: %s %s: it should be %s\n", option, text,
+	        wanted);
+	exit(EXIT_USAGE);
+}
+
+static uint64_t size_of(const char *option, const char *text)
+{
+	uint64_t bytes;
+
+	if (!units_size(text, &bytes) || !bytes)
+		refuse(option, text, "a size, such as 64M or 4G");
+	return bytes;
+}
+
+static uint64_t count_of(const char *option, const char *text)
+{
 	uint64_t n;
 
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	while (units->name && strcmp(units->name, end) != 0)
-		units++;
-	if (errno || end == text || *text == '-' || !units->name || !n ||
-	    n > most / units->factor) {
-		fprintf(stderr,
-		        "wbc-flusher: %s %s: not a number from 1 in its "
-		        "range, or not with such a unit; see --help\n",
-		        option, text);
-		exit(EXIT_USAGE);
-	}
-	return n * units->factor;
+	if (!units_count(text, &n) || !n)
+		refuse(option, text, "a number from 1, such as 500 or 10k");
+	return n;
+}
+
+static uint32_t time_of(const char *option, const char *text, int64_t most_ms,
+                        const char *wanted)
+{
+	int64_t ms;
+
+	if (!units_duration(text, &ms) || !ms || ms > most_ms)
+		refuse(option, text, wanted);
+	return (uint32_t)ms;
 }
 
 static uint32_t mode_of(const char *text)
 {
-	char *end;
-	unsigned long mode = strtoul(text, &end, 8);
+	uint64_t mode;
 
-	if (end == text || *end || mode > 0777 || !mode) {
-		fprintf(stderr,
-		        "wbc-flusher: --mode %s: not permissions in octal, "
-		        "such as 0660\n",
-		        text);
-		exit(EXIT_USAGE);
-	}
+	if (!units_mode(text, &mode) || !mode)
+		refuse("--mode", text, "permissions in octal, such as 0660");
 	return (uint32_t)mode;
 }
 
@@ -198,31 +195,29 @@ static void take_option(struct command *c, int option)
 		to->create = true;
 		break;
 	case OPT_MAX_SIZE:
-		to->how.max_bytes =
-			number_of("--max-size", optarg, sizes, UINT64_MAX / 2);
+		to->how.max_bytes = size_of("--max-size", optarg);
 		break;
 	case OPT_CAPACITY:
-		to->how.capacity =
-			number_of("--capacity", optarg, sizes, UINT64_MAX / 2);
+		to->how.capacity = count_of("--capacity", optarg);
 		break;
 	case OPT_MODE:
 		to->how.mode = mode_of(optarg);
 		break;
 	case OPT_JOURNAL_INTERVAL:
-		to->journal_ms = (uint32_t)number_of("--journal-interval",
-		                                     optarg, times, 3600000);
+		to->journal_ms = time_of("--journal-interval", optarg, 3600000,
+		                         "a time from 1ms to 1h, such as "
+		                         "200ms");
 		break;
 	case OPT_FLUSH_INTERVAL:
-		to->flush_ms = (uint32_t)number_of("--flush-interval", optarg,
-		                                   times, 86400000);
+		to->flush_ms = time_of("--flush-interval", optarg, 86400000,
+		                       "a time from 1ms to 24h, such as 5s");
 		break;
 	case OPT_MAX_QUEUE_ROWS:
-		to->max_queue_rows = number_of("--max-queue-rows", optarg,
-		                               counts, UINT64_MAX / 2);
+		to->max_queue_rows = count_of("--max-queue-rows", optarg);
 		break;
 	case OPT_IDLE:
-		to->idle_ms = (uint32_t)number_of("--idle", optarg, times,
-		                                  UINT32_MAX);
+		to->idle_ms = time_of("--idle", optarg, INT32_MAX,
+		                      "a time from 1ms to 596h, such as 10m");
 		break;
 	case OPT_CHECK_JOURNAL:
 		c->check_journal = true;

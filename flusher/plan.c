@@ -8,10 +8,15 @@
  * that what a row is due stands in the journal exactly once, whoever is
  * killed when.  A piece never changes once it is committed: a ledger position
  * names its content for ever.
+ *
+ * Numbers repeat where a journal was copied and both copies are used.  So a
+ * plan gives its pieces a random mark, which the ledger keeps beside the
+ * position: whoever finds his piece's number there knows if it is his piece.
  */
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "../api/wbc_error.h"
 #include "log.h"
@@ -29,6 +34,7 @@ struct planning {
 	struct wbci_flusher *f;
 	struct wbci_queue *q;
 	unsigned first, n; /* batches */
+	uint64_t mark;
 	struct wbci_rowset rs;
 	struct wbci_journal_table record;
 
@@ -97,6 +103,7 @@ static int fill_pieces(struct wbci_journal *j, void *arg)
 	int error = 0;
 
 	p->record = p->q->record;
+	p->record.mark = p->mark;
 	p->record.plan_round = p->q->batches[p->first + p->n - 1].round;
 	p->kind = BLOB_PIECE;
 	while (!error && wbci_rowset_cut(&p->rs, &slice, PIECE_ROWS,
@@ -185,6 +192,8 @@ int wbci_plan(struct wbci_flusher *f, struct wbci_queue *q)
 	struct wbci_message m = {text, sizeof(text)};
 	int error = read_batches(&p);
 
+	if (!error && getrandom(&p.mark, sizeof(p.mark), 0) != sizeof(p.mark))
+		error = -EIO;
 	if (!error) {
 		wbci_rowset_sort(&p.rs);
 		error = wbci_journal_update(f->journal, fill_pieces, &p, &m);

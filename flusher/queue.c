@@ -148,7 +148,6 @@ void wbci_queues_reset(struct wbci_queues *qs)
 		q->waiting_inserts = 0;
 		q->planned_rows = 0;
 		q->reconciled = false;
-		q->exposed = 0;
 	}
 }
 
@@ -188,15 +187,27 @@ void wbci_queue_drop_last(struct wbci_queue *q, unsigned n)
 	forget_batches(q, q->n_batches - n, n);
 }
 
+static bool is_default(const char *name)
+{
+	return !strncmp(name, "default.", 8);
+}
+
 const char *wbci_queue_label(const struct wbci_queue *q)
 {
-	return strncmp(q->name, "default.", 8) ? q->name : q->name + 8;
+	return is_default(q->name) ? q->name + 8 : q->name;
 }
 
 int wbci_queue_mismatch(struct wbci_queue *q)
 {
 	struct wbci_message m = {q->reason, sizeof(q->reason)};
 
+	/* --table would be refused for it, too. */
+	if (!q->configured.known && !is_default(q->name))
+		return wbci_say(&m, WBC_E_TABLE,
+		                "table %s: this flusher writes to the "
+		                "connection default only; declare the table "
+		                "as \"%s\"",
+		                q->name, strchr(q->name, '.') + 1);
 	if (!q->configured.known)
 		return wbci_say(&m, WBC_E_TABLE,
 		                "table %s: the flusher was not told of it; "

@@ -66,7 +66,6 @@ struct wbci_queue {
 	/* on the way to the sink */
 	bool in_flight;
 	bool reconciled;       /* the ledger was seen in this life */
-	uint64_t exposed;      /* pieces up to it may be in the database */
 	uint64_t flush_to;     /* what is below this round is to be settled */
 	uint64_t want_seen;    /* the clients' want that was acted upon */
 	uint64_t asked_synced; /* `synced` when the work in flight was made */

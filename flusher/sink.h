@@ -9,12 +9,14 @@
  *
  * The contract of apply(), whatever the backend:
  *  - In one transaction: the gate, which moves the table's position in the
- *    ledger from piece - 1 to piece and must hit exactly one row; then the
- *    inserts in their order, then the changed rows in theirs; then the
- *    dead letters of rows that were refused; commit.
- *  - A position that is `piece` already means that this piece was applied by
- *    somebody who could not say so, if it may have been (work.exposed);
- *    nothing is done but to read the rows' present values.
+ *    ledger from piece - 1 to piece, leaves the piece's mark beside it, and
+ *    must hit exactly one row; then the inserts in their order, then the
+ * changed rows in theirs; then the dead letters of rows that were refused;
+ * commit.
+ *  - A position that is `piece` already, with the piece's mark, means that it
+ *    was applied by somebody who could not say so; nothing is done but to
+ *    read the rows' present values.  With another mark it is another piece of
+ *    that number, of a copy of the journal: that stops the table.
  *  - Any other position stops the table: the database and the journal do not
  *    belong together.
  *  - The ledger's row is committed before the first piece.
@@ -56,7 +58,7 @@ struct wbci_work {
 	char journal[33];
 	uint64_t done;  /* pieces that were trimmed */
 	uint64_t piece; /* done + 1, or 0: look at the ledger only */
-	bool exposed;   /* done + 1 may have been applied already */
+	uint64_t mark;  /* of piece done + 1 */
 	uint8_t on_missing;
 	struct wbci_rowset rows; /* sorted; its schema is the table's */
 

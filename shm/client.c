@@ -12,6 +12,10 @@
  * A thread slot: FREE -> USED or FENCED by CAS with the process slot in the
  * same word; back to FREE by its owner, or by the reaper with its process.
  *
+ * The last slot of either kind is a flusher's: clients leave it alone, however
+ * many they are, so that they cannot keep out who makes room for them.  A
+ * flusher takes any that is free, from the last.
+ *
  * Killed before the CAS: the kernel drops the lock, nothing is to be done.
  * Killed after it: "USED and not locked", the reaper's business.
  */
@@ -156,9 +160,22 @@ static int claim_proc(struct wbci_client *c, uint32_t i)
 	return 0;
 }
 
+/* Of @n slots of a kind, how many this process may have. */
+static uint32_t places(const struct wbci_client *c, uint32_t n)
+{
+	return c->flusher ? n : n - 1;
+}
+
+/* The slot to be tried as number @i, from 0. */
+static uint32_t place(const struct wbci_client *c, uint32_t n, uint32_t i)
+{
+	return c->flusher ? n - 1 - i : i;
+}
+
 static int attach(struct wbci_client *c, const struct wbci_message *m)
 {
 	const struct wbci_segment *s = &c->segment;
+	uint32_t n = s->geo.n_procs;
 	int error;
 
 	if (order_load(&s->control->closed))
@@ -166,21 +183,23 @@ static int attach(struct wbci_client *c, const struct wbci_message *m)
 		                "attach: %s: the segment was closed by force; "
 		                "make a new one",
 		                s->path);
-	for (uint32_t i = 0; i < s->geo.n_procs; i++) {
-		error = claim_proc(c, i);
+	for (uint32_t i = 0; i < places(c, n); i++) {
+		error = claim_proc(c, place(c, n, i));
 		if (error < 0)
 			return wbci_say(m, error, "attach: %s: slot %u: %s",
-			                s->path, i, strerror(-error));
+			                s->path, place(c, n, i),
+			                strerror(-error));
 		if (error == 0) {
 			*c->attached = 1;
 			return 0;
 		}
 	}
 	return wbci_say(m, -EUSERS,
-	                "attach: %s: all %u process slots are in use; close "
+	                "attach: %s: all %u process slots %sare in use; close "
 	                "some, run wbc-flusher if some are dead, or make the "
 	                "segment anew with more (wbc-shmctl create --procs)",
-	                s->path, s->geo.n_procs);
+	                s->path, places(c, n),
+	                c->flusher ? "" : "for clients ");
 }
 
 static void end_thread(struct wbci_thread *t);
@@ -343,8 +362,7 @@ static void begin_thread(struct wbci_client *c, uint32_t i, bool fenced)
 	t->slot = i;
 	t->client = c;
 	t->shm = shm;
-	t->small_delta =
-	        (UINT64_C(1) << 61) / c->segment.geo.n_threads;
+	t->small_delta = (UINT64_C(1) << 61) / c->segment.geo.n_threads;
 	t->alive = 1;
 	t->fast = !fenced;
 	order_store(&shm->tid, (uint32_t)syscall(SYS_gettid));
@@ -356,8 +374,10 @@ static int claim_thread(struct wbci_client *c, struct wbci_thread **t)
 	const struct wbci_segment *s = &c->segment;
 	bool fenced = !c->registered;
 	uint64_t state = fenced ? THREAD_FENCED : THREAD_USED;
+	uint32_t n = s->geo.n_threads;
 
-	for (uint32_t i = 0; i < s->geo.n_threads; i++) {
+	for (uint32_t tried = 0; tried < places(c, n); tried++) {
+		uint32_t i = place(c, n, tried);
 		/* ORDER slot.claim, acquire: the last owner is done: its
 		 * epoch word is 0, its lane's tail is where it left it. */
 		uint64_t word = order_acquire(&s->threads[i].word);
@@ -429,8 +449,7 @@ static void end_thread(struct wbci_thread *t)
 	order_store(&t->shm->tid, 0);
 	/* ORDER slot.claim, release: the epoch word is 0, the lane's tail is
 	 * final. */
-	order_release(&t->shm->word,
-	              (word & ~UINT64_C(0xffff)) | THREAD_FREE);
+	order_release(&t->shm->word, (word & ~UINT64_C(0xffff)) | THREAD_FREE);
 }
 
 void wbci_thread_end(struct wbci_client *c)

@@ -5,9 +5,10 @@
  * A process attached to a segment, and its threads.
  *
  * A process slot is claimed under an OFD lock that lives exactly as long as
- * one mapped page; a thread slot inside it at a thread's first call.  What a
- * thread needs for an operation stands in its struct wbci_thread, which lies
- * in memory that fork() wipes: a child finds zeros there and attaches anew.
+ * one mapped page; a thread slot inside it at a thread's first call; the last
+ * one of either kind is left to a flusher.  What a thread needs for an
+ * operation stands in its struct wbci_thread, which lies in memory that fork()
+ * wipes: a child finds zeros there and attaches anew.
  */
 #ifndef WBCI_CLIENT_H
 #define WBCI_CLIENT_H
@@ -63,7 +64,7 @@ extern __thread struct wbci_cache wbci_cache;
 /**
  * wbci_client_open() - attach this process to a segment
  * @c:       receives the client; undone by wbci_client_close()
- * @flusher: for display in the slot
+ * @flusher: it may have the last process slot and the last thread slot, too
  *
  * Return: 0, -EUSERS, -ENOMEM, or an error of wbci_segment_open().
  */

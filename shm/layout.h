@@ -198,6 +198,7 @@ static_assert(sizeof(struct thread_shm) == 256, "thread_shm grew");
 
 /*
  * 0    spec: offset of the table's spec_shm; CASed from 0 once
+ * 8    policy: what clients declared as on_missing; CASed from 0 once
  * 64   want: clients ask for a flush of the rounds below it
  * 128  settled, counts, parked: the flusher
  * 192  message of the flusher, under a sequence lock
@@ -208,6 +209,7 @@ static_assert(sizeof(struct thread_shm) == 256, "thread_shm grew");
 #define WBCI_TABLE_MESSAGE 192
 struct table_shm {
 	alignas(64) order_u64 spec;
+	order_u64 policy; /* enum wbci_on_missing; 0: none was given yet */
 	alignas(64) order_u64 want;
 	alignas(64) order_u64 settled; /* all its rounds below are settled */
 	order_u64 rows_applied;
@@ -218,6 +220,7 @@ struct table_shm {
 	alignas(64) order_u64 message[WBCI_TABLE_MESSAGE / 8];
 	order_u64 reserved[16];
 };
+static_assert(offsetof(struct table_shm, policy) == 8, "table_shm moved");
 static_assert(offsetof(struct table_shm, want) == 64, "table_shm moved");
 static_assert(offsetof(struct table_shm, settled) == 128, "table_shm moved");
 static_assert(offsetof(struct table_shm, message) == 192, "table_shm moved");
@@ -376,6 +379,7 @@ static_assert(sizeof(struct value_shm) == 8, "value_shm grew");
 #define WBCI_LOCK_PROC 64
 
 /* Limits that an attacher checks before it believes any number. */
+#define WBCI_SLOTS_MIN 2u /* of either kind: a client's, and the flusher's */
 #define WBCI_PROCS_MAX 4095u
 #define WBCI_THREADS_MAX 65535u
 #define WBCI_TABLES_MAX 255u

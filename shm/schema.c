@@ -464,6 +464,14 @@ bool wbci_schema_same(const struct wbci_schema *a, const struct wbci_schema *b)
 	return true;
 }
 
+const char *wbci_schema_policy(unsigned on_missing)
+{
+	if (on_missing == ON_MISSING_UNSET ||
+	    on_missing >= N_NAMES(policy_names))
+		on_missing = ON_MISSING_DEADLETTER;
+	return policy_names[on_missing];
+}
+
 int wbci_schema_column(const struct wbci_schema *s, const char *name)
 {
 	if (!name)

@@ -84,6 +84,9 @@ size_t wbci_schema_text(const struct wbci_schema *s, char *text);
 bool wbci_schema_same(const struct wbci_schema *a,
                       const struct wbci_schema *b);
 
+/* A policy's name; "deadletter", the default, for ON_MISSING_UNSET. */
+const char *wbci_schema_policy(unsigned on_missing);
+
 /*
  * Is this the column's name?  Callers that took the name from a schema meet
  * the same pointer, and other columns mostly begin with another letter.

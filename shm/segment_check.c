@@ -37,6 +37,7 @@ static const uint32_t layout_numbers[] = {
         offsetof(struct thread_shm, epoch),
         offsetof(struct thread_shm, lane_tail),
         offsetof(struct thread_shm, lane_head),
+        offsetof(struct table_shm, policy),
         offsetof(struct table_shm, want),
         offsetof(struct table_shm, settled),
         offsetof(struct table_shm, message),
@@ -137,8 +138,8 @@ static bool geometry_holds(const struct header_shm *h)
 {
 	struct header_shm own = *h;
 
-	if (!h->n_procs || !h->n_threads || !h->n_tables || !h->n_extents ||
-	    h->lane_bytes < WBCI_LANE_MIN ||
+	if (h->n_procs < WBCI_SLOTS_MIN || h->n_threads < WBCI_SLOTS_MIN ||
+	    !h->n_tables || !h->n_extents || h->lane_bytes < WBCI_LANE_MIN ||
 	    (h->lane_bytes & (h->lane_bytes - 1)))
 		return false;
 	if (!wbci_header_place(&own))

@@ -42,7 +42,7 @@ static void fill_identity(struct header_shm *h)
 	h->born_ns = wbci_boot_ns();
 	clock_gettime(CLOCK_REALTIME, &now);
 	h->born_real_ns =
-	        (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+		(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static int fill_random(struct header_shm *h, const struct wbci_message *m)
@@ -84,20 +84,25 @@ static int fill_geometry(struct header_shm *h, const struct wbci_create *how,
 		                "create segment: capacity is %llu, at most "
 		                "2^33 keys are allowed",
 		                (unsigned long long)capacity);
-	if (lane < WBCI_LANE_MIN || lane > WBCI_LANE_MAX ||
-	    (lane & (lane - 1)))
+	if (lane < WBCI_LANE_MIN || lane > WBCI_LANE_MAX || (lane & (lane - 1)))
 		return wbci_say(m, -EINVAL,
 		                "create segment: lane_bytes is %u, a power of "
 		                "two from 4096 to 2^30 is needed",
 		                lane);
-	if (how->procs > WBCI_PROCS_MAX || how->threads > WBCI_THREADS_MAX)
+	h->n_procs = how->procs ? how->procs : DEFAULT_PROCS;
+	h->n_threads = how->threads ? how->threads : DEFAULT_THREADS;
+	if (h->n_procs > WBCI_PROCS_MAX || h->n_threads > WBCI_THREADS_MAX)
 		return wbci_say(m, -EINVAL,
 		                "create segment: %u process and %u thread "
 		                "slots, at most %u and %u are allowed",
-		                how->procs, how->threads, WBCI_PROCS_MAX,
+		                h->n_procs, h->n_threads, WBCI_PROCS_MAX,
 		                WBCI_THREADS_MAX);
-	h->n_procs = how->procs ? how->procs : DEFAULT_PROCS;
-	h->n_threads = how->threads ? how->threads : DEFAULT_THREADS;
+	if (h->n_procs < WBCI_SLOTS_MIN || h->n_threads < WBCI_SLOTS_MIN)
+		return wbci_say(m, -EINVAL,
+		                "create segment: %u process and %u thread "
+		                "slots, at least %u of each are needed: the "
+		                "last is the flusher's",
+		                h->n_procs, h->n_threads, WBCI_SLOTS_MIN);
 	h->n_tables = WBCI_TABLES_MAX;
 	h->n_extents = (uint32_t)n_extents;
 	h->capacity = capacity;
@@ -108,7 +113,8 @@ static int fill_geometry(struct header_shm *h, const struct wbci_create *how,
 }
 
 /* A file without a name in the folder of @path; else one with an odd name. */
-static int open_nameless(const char *path, char *odd, const struct wbci_message *m)
+static int open_nameless(const char *path, char *odd,
+                         const struct wbci_message *m)
 {
 	char folder[PATH_MAX];
 	uint64_t number;
@@ -185,8 +191,7 @@ static int fill_file(int fd, const struct header_shm *h, const char *path,
 	int error;
 
 	/* Else the caller would get a signal. */
-	if (!getrlimit(RLIMIT_FSIZE, &limit) &&
-	    limit.rlim_cur < h->size_bytes)
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < h->size_bytes)
 		return wbci_say(m, -EFBIG,
 		                "create segment: %s: it needs a file of %llu "
 		                "MiB, ulimit -f allows less; raise it, or ask "
@@ -205,8 +210,7 @@ static int fill_file(int fd, const struct header_shm *h, const char *path,
 		                "room for %llu KiB; enlarge it (docker run "
 		                "--shm-size=1g, or mount -o remount,size=1g "
 		                "/dev/shm) or ask for a smaller capacity",
-		                path,
-		                (unsigned long long)(h->metas_off >> 10));
+		                path, (unsigned long long)(h->metas_off >> 10));
 	if (error)
 		return wbci_say(m, -error, "create segment: %s: allocate: %s",
 		                path, strerror(error));

@@ -98,6 +98,33 @@ static int compare(const struct wbci_schema *have,
 	                want->name, text);
 }
 
+unsigned wbci_table_policy(const struct wbci_segment *s, unsigned table)
+{
+	/* Relaxed: nothing else goes with it, and it changes once. */
+	uint64_t policy = order_load(&s->tables[table].policy);
+
+	return policy <= ON_MISSING_IGNORE ? (unsigned)policy
+	                                   : ON_MISSING_UNSET;
+}
+
+/* Who gives a policy first gives it for all. */
+static int declare_policy(const struct wbci_segment *s, unsigned table,
+                          const struct wbci_schema *schema,
+                          const struct wbci_message *m)
+{
+	uint64_t had = ON_MISSING_UNSET;
+
+	if (schema->on_missing == ON_MISSING_UNSET ||
+	    order_cas(&s->tables[table].policy, &had, schema->on_missing) ||
+	    had == schema->on_missing)
+		return 0;
+	return wbci_say(m, WBC_E_SCHEMA,
+	                "declare table %s: it is declared with on_missing=%s "
+	                "already, not %s",
+	                schema->name, wbci_schema_policy((unsigned)had),
+	                wbci_schema_policy(schema->on_missing));
+}
+
 int wbci_table_declare(struct wbci_thread *t, const struct wbci_schema *schema,
                        const struct wbci_message *m)
 {
@@ -134,6 +161,8 @@ int wbci_table_declare(struct wbci_thread *t, const struct wbci_schema *schema,
 		                "declare table %s: the segment has %u tables "
 		                "already, more do not fit",
 		                schema->name, i);
+	if (!error)
+		error = declare_policy(s, i, schema, m);
 	if (error == -ENOSPC)
 		wbci_segment_full_message(s, m);
 	return error ? error : (int)i;

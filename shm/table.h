@@ -40,6 +40,10 @@ int wbci_table_schema(const struct wbci_segment *s, unsigned table,
                       struct wbci_schema *schema,
                       const struct wbci_message *m);
 
+/* What clients declared as a table's on_missing, checked; ON_MISSING_UNSET if
+ * nobody did. */
+unsigned wbci_table_policy(const struct wbci_segment *s, unsigned table);
+
 /* The flusher says why a table does not go on: 0 and "" when it does. */
 void wbci_table_park(const struct wbci_segment *s, unsigned table, int error,
                      const char *message);

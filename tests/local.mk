@@ -39,6 +39,7 @@ FLUSHER_TESTS = \
 	tests/crash/denied \
 	tests/crash/full \
 	tests/crash/growth \
+	tests/crash/keys \
 	tests/crash/locked \
 	tests/crash/lost \
 	tests/crash/options \
@@ -103,6 +104,7 @@ tests_crash_database_LDADD = $(CRASH_LIBS)
 tests_crash_denied_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
+tests_crash_keys_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)

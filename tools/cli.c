@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "../api/wbcshm.h"
-#include "units.h"
+#include "../units/units.h"
 
 static_assert(CLI_ADDRESS_MAX >= PATH_MAX + 8, "an address holds a path");
 

@@ -37,7 +37,7 @@ enum cli_kind {
 	CLI_LIST,     /* struct cli_list: may be given again */
 	CLI_COUNT,    /* uint64_t: 12, 4k, 1M; decimal multiples */
 	CLI_SIZE,     /* uint64_t: 4096, 256K, 1G; binary multiples */
-	CLI_DURATION, /* int64_t milliseconds: 0, 500ms, 5s, 2m */
+	CLI_DURATION, /* int64_t milliseconds: 0, 500ms, 5s, 2m, 1h */
 	CLI_MODE      /* uint64_t: octal permission bits */
 };
 

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "units.h"
+#include "../units/units.h"
 
 /* A number of each kind that the options give; 0 is the library's default. */
 struct numbers {
@@ -82,9 +82,9 @@ int ctl_create(const struct cli_command *c, int argc, char **argv)
 		{"group", 0, CLI_TEXT, &group_name, "GROUP",
 	         "name or number of its group"},
 		{"procs", 0, CLI_COUNT, &n.procs, "N",
-	         "process slots (default 128)"},
+	         "process slots, one for a flusher (default 128)"},
 		{"threads", 0, CLI_COUNT, &n.threads, "N",
-	         "thread slots (default 256)"},
+	         "thread slots, likewise (default 256)"},
 		{"lane-size", 0, CLI_SIZE, &n.lane_bytes, "SIZE",
 	         "each thread's ring for inserts (default 256K)"},
 	};

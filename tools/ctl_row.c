@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "units.h"
+#include "../units/units.h"
 #include "view.h"
 
 int ctl_open(const char *segment, struct wbc **c)

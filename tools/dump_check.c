@@ -16,7 +16,7 @@
 
 #include "check.h"
 #include "grid.h"
-#include "units.h"
+#include "../units/units.h"
 
 /* Between the passes on a segment in use, to give change time. */
 static const long pauses_ms[] = {20, 100, 400};

@@ -16,7 +16,7 @@
 
 #include "grid.h"
 #include "json.h"
-#include "units.h"
+#include "../units/units.h"
 #include "view.h"
 #include "../shm/key.h"
 

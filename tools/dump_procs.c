@@ -10,7 +10,7 @@
 
 #include "grid.h"
 #include "json.h"
-#include "units.h"
+#include "../units/units.h"
 #include "view.h"
 
 struct procs {

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "units.h"
+#include "../units/units.h"
 
 static void put_string(const void *bytes, size_t n)
 {

@@ -10,10 +10,9 @@ tools_libcli_la_SOURCES = \
 	tools/grid.h \
 	tools/json.c \
 	tools/json.h \
-	tools/units.c \
-	tools/units.h \
 	tools/view.c \
 	tools/view.h
+tools_libcli_la_LIBADD = units/libunits.la
 
 bin_PROGRAMS += tools/wbc-shmdump
 tools_wbc_shmdump_SOURCES = \

@@ -7,8 +7,7 @@
 static const struct cli_command commands[] = {
 	{"summary", "[--json]", "What a segment is, has and is doing.", NULL,
          dump_summary},
-	{"keys", "[--key GLOB] [--table NAME] [--dirty] [--limit N] [--json]",
-         "The rows in a segment, with their values.",
+	{"keys", "[OPTION ...]", "The rows in a segment, with their values.",
          "GLOB is matched against the values of the key columns, in the order "
          "of the\ndeclaration and joined by commas: '*', '?' and '[a-z]' as "
          "in a shell.",

@@ -11,7 +11,7 @@
 #include "../api/wbcshm.h"
 #include "../shm/table.h"
 #include "grid.h"
-#include "units.h"
+#include "../units/units.h"
 
 static void say_line(const char *name, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -73,12 +73,14 @@ static void say_clients(const struct summary *sum)
 	char a[UNITS_TEXT], b[UNITS_TEXT];
 
 	puts("\nClients");
-	say_line("processes", "%" PRIu32 " attached%s, %" PRIu32 " slots%s",
+	say_line("processes",
+	         "%" PRIu32 " attached%s, %" PRIu32
+	         " slots, one for a flusher only%s",
 	         sum->procs_used - sum->procs_dead,
 	         sum->flusher ? " with the flusher" : "", s->geo.n_procs,
 	         sum->procs_dead ? "; some died and the flusher will tidy up"
 	                         : "");
-	say_line("threads", "%" PRIu32 " in use, %" PRIu32 " slots",
+	say_line("threads", "%" PRIu32 " in use, %" PRIu32 " slots, likewise",
 	         sum->threads_used, s->geo.n_threads);
 	say_line("inserts",
 	         "%s wait for the journal, in %" PRIu32

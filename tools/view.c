@@ -12,7 +12,7 @@
 #include "../shm/cell.h"
 #include "../shm/table.h"
 #include "../shm/wake.h"
-#include "units.h"
+#include "../units/units.h"
 
 void view_label(char label[VIEW_NAME], const struct wbci_schema *schema)
 {

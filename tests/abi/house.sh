@@ -8,7 +8,7 @@ cd "$WBC_SRC" || exit 1
 
 files()
 {
-	find shm api flusher tools bench examples tests \
+	find units shm api flusher tools bench examples tests \
 		\( -name '*.[ch]' -o -name '*.sh' -o -name '*.bats' \
 		-o -name '*.mk' -o -name '*.pl' \) -print | sort
 	ls configure.ac Makefile.am GNUmakefile bootstrap .ci/run libwbcshm.map \
@@ -31,7 +31,8 @@ untagged()
 # only_in FILE PATTERN: no other file of the product has the pattern.
 only_in()
 {
-	! grep -lE "$2" -r --include='*.[ch]' shm api flusher tools bench |
+	! grep -lE "$2" -r --include='*.[ch]' \
+		units shm api flusher tools bench |
 		grep -vxE "$1"
 }
 
@@ -52,7 +53,7 @@ headers_are_listed()
 sources_are_listed()
 {
 	local f rc=0
-	for f in $(find shm api flusher tools bench examples -name '*.[ch]') \
+	for f in $(find units shm api flusher tools bench examples -name '*.[ch]') \
 		$(find tests -name '*.h' -o -name '*.sh' -o -name '*.bats' \
 			-o -name '*.patch'); do
 		cat "${f%%/*}/local.mk" "${f%%/*}"/*/local.mk 2>/dev/null |
@@ -73,8 +74,8 @@ ok "every header in api/ is installed, and included by a public one" \
 	headers_are_listed
 ok "lmdb.h is included by its own file only" \
 	only_in 'flusher/journal[a-z_]*\.c' '# *include <lmdb\.h>'
-ok "sqlite3.h is included by its own file only" \
-	only_in 'flusher/sink_sqlite[a-z_]*\.c' '# *include <sqlite3\.h>'
+ok "sqlite3.h is included by its own files only" \
+	only_in 'flusher/sink_sqlite[a-z_]*\.[ch]' '# *include <sqlite3\.h>'
 # The flusher may have atomics for memory of its own.
 ok "stdatomic.h is included by shm/order.h only, outside the flusher" \
 	only_in 'shm/order\.h|flusher/.*' '# *include <stdatomic\.h>'

@@ -47,7 +47,7 @@ for cc in gcc clang; do
 		ok "$cc finds the warnings of a bad source" \
 			fails compile "$TMPDIR/bad" $cc $flags $known
 	fi
-	for folder in shm api flusher tools bench examples tests; do
+	for folder in units shm api flusher tools bench examples tests; do
 		what="$cc compiles $folder/ without a warning"
 		if ! command -v $cc >/dev/null; then
 			skip "$what" "$cc is missing"

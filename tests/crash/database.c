@@ -255,11 +255,17 @@ static void missing_column(void)
  * a row whose key is that very name is the test. */
 static void missing_key_column(void)
 {
+	static const char without[] =
+		"counts(name text key, n counter, m counter)";
 	const struct wbc_value key = wbc_text(NULL, "name", 4);
 	struct wbc_flush_result result;
 	struct state s;
 
 	begin(&s);
+	wbc_close(&s.c);
+	unlink(s.rig.segment);
+	s.c = rig_open(&s.rig);
+	s.t = rig_table(s.c, without);
 	if (wbc_add_int64(s.t, &key, 1, 1, 1))
 		tap_bail("adding fails");
 	s.added = 1;
@@ -267,7 +273,7 @@ static void missing_key_column(void)
 	                " m INTEGER); INSERT INTO counts VALUES('a', 0, 0),"
 	                " ('b', 0, 0);"
 	                "CREATE TABLE other(name TEXT PRIMARY KEY, n INTEGER)");
-	s.rig.tables[0] = "counts(name text key, n counter, m counter)";
+	s.rig.tables[0] = without;
 	rig_start(&s.rig);
 	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), WBC_E_PARKED,
 	           "with a key column missing a flush says so");
@@ -307,6 +313,27 @@ static void not_told_of(void)
 	end(&s);
 }
 
+/* A table of a connection that there is not: no option could name it. */
+static void other_connection(void)
+{
+	struct wbc_flush_result result;
+	struct state s;
+
+	begin(&s);
+	rig_sql(&s.rig, make_sql);
+	rig_start(&s.rig);
+	add(&s, rig_table(s.c, "pg.counts(name text key, n counter)"),
+	    &s.added);
+	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), WBC_E_TABLE,
+	           "a table of a connection that there is not is not written");
+	tap_ok(strstr(result.message, "connection default only") &&
+	               strstr(result.message, "\"counts\"") &&
+	               !strstr(result.message, "--table"),
+	       "nor is an option advised that would be refused: %s",
+	       result.message);
+	end(&s);
+}
+
 static void declared_differently(void)
 {
 	struct state s;
@@ -325,6 +352,34 @@ static void declared_differently(void)
 	s.rig.tables[0] = spec;
 	rig_start(&s.rig);
 	mended(&s, "a flusher that was told of it alike");
+	end(&s);
+}
+
+/* A client counts on what the flusher was not told. */
+static void another_policy(void)
+{
+	struct wbc_table *t;
+	char words[256];
+	struct state s;
+
+	begin(&s);
+	rig_sql(&s.rig, make_sql);
+	s.rig.tables[0] = "counts(name text key, n counter, m counter)";
+	rig_start(&s.rig);
+	refused(&s, WBC_E_SCHEMA, "on_missing=insert",
+	        "a policy that is not what clients declared");
+	tap_is_int(rig_sql_int(&s.rig, "SELECT count(*) FROM counts"), 0,
+	           "nothing of it is written");
+	tap_is_int(wbc_table_declare(s.c,
+	                             "counts(name text key, n counter,"
+	                             " m counter) on_missing=ignore",
+	                             &t, words, sizeof(words)),
+	           WBC_E_SCHEMA, "nor can a client declare another one");
+	others_go_on(&s);
+	tap_is_int(rig_stop(&s.rig), 0, "the flusher ends well");
+	s.rig.tables[0] = spec;
+	rig_start(&s.rig);
+	mended(&s, "a flusher that was told of that policy");
 	end(&s);
 }
 
@@ -383,7 +438,9 @@ int main(void)
 	missing_column();
 	missing_key_column();
 	not_told_of();
+	other_connection();
 	declared_differently();
+	another_policy();
 	declared_differently_before();
 	return tap_done();
 }

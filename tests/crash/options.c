@@ -64,6 +64,11 @@ static const struct attempt attempts[] = {
          {"--journal-interval", "x"},
          2,
          "--journal-interval x"},
+	{"a time without a unit, which some would take for seconds",
+         NULL,
+         {"--journal-interval", "300"},
+         2,
+         "--journal-interval 300: it should be a time from 1ms to 1h"},
 	{"an unknown unit",
          NULL,
          {"--journal-interval", "5y"},
@@ -335,6 +340,19 @@ static void too_long(const char *option, const char *begin, int status,
 	try(&a);
 }
 
+/* What is not wider than a terminal. */
+static bool is_narrow(const char *text)
+{
+	size_t line;
+
+	for (; *text; text += line + (text[line] == '\n')) {
+		line = strcspn(text, "\n");
+		if (line > 80)
+			return false;
+	}
+	return true;
+}
+
 /* Options that end the program at once. */
 static void information(void)
 {
@@ -353,6 +371,7 @@ static void information(void)
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		all &= strstr(text, options[i]) != NULL;
 	tap_ok(all, "and shows every option");
+	tap_ok(is_narrow(text), "in lines of at most 80 columns");
 	tap_is_int(rig_run(version, text, sizeof(text)), 0,
 	           "--version ends well");
 	tap_ok(strstr(text, wbc_version()), "and shows the version");

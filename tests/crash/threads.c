@@ -59,13 +59,13 @@ static void *be_client(void *arg)
 
 	for (int i = 0; i < ADDS; i++) {
 		const struct wbc_value row[] = {
-		        wbc_int64("id", x->number * ADDS + i),
-		        wbc_text("who", "me", 2)};
+			wbc_int64("id", x->number * ADDS + i),
+			wbc_text("who", "me", 2)};
 
 		x->wrong += count(c, words, i);
 		if (i % 10 == 0)
-			x->wrong += wbc_insert(log, row, 2,
-			                       RIG_PATIENCE_MS) != 0;
+			x->wrong +=
+				wbc_insert(log, row, 2, RIG_PATIENCE_MS) != 0;
 		if (i % 500 == 499)
 			x->wrong += wbc_sync(c, RIG_PATIENCE_MS) != 0;
 	}
@@ -114,6 +114,22 @@ static void live(const struct rig *r, const struct wbci_flusher_config *config,
 	           "and each row is there once");
 }
 
+static void foreign_journal(const struct rig *r,
+                            struct wbci_flusher_config config)
+{
+	char dir[PATH_MAX], text[512] = "";
+	const struct wbci_message m = {text, sizeof(text)};
+	struct wbci_flusher *f;
+
+	if (snprintf(dir, sizeof(dir), "%s/other", r->dir) >= (int)sizeof(dir))
+		tap_bail("the path is too long");
+	config.journal = dir;
+	tap_is_int(wbci_flusher_start(&f, &config, &m), WBC_E_JOURNAL,
+	           "a journal that is not the segment's has an error of its "
+	           "own: %s",
+	           text);
+}
+
 int main(void)
 {
 	static const char *const tables[] = {WORDS " on_missing=insert", LOG};
@@ -133,10 +149,11 @@ int main(void)
 	config.sqlite = r.database;
 	config.how.group = -1;
 	config.how.max_bytes = UINT64_C(64) << 20;
-	wbci_log_fd = open(r.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-	                   0600);
+	wbci_log_fd =
+		open(r.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	for (int life = 0; life < LIVES; life++)
 		live(&r, &config, life);
+	foreign_journal(&r, config);
 	close(wbci_log_fd);
 	rig_end(&r);
 	return tap_done();

@@ -163,6 +163,17 @@ words='words(word text key, n counter)'
 	[ "$(wbc-shmdump keys --json | jq -c '[.rows[].cells.x.unjournaled]')" = '[1]' ]
 }
 
+@test "help fits into 80 columns, and tells of the units" {
+	for c in create rm add insert read flush sync; do
+		run -0 wbc-shmctl $c --help
+		[ -z "$(grep -E '^.{81}' <<<"$output")" ]
+	done
+	for c in summary procs keys check; do
+		run -0 wbc-shmdump $c --help
+		[ -z "$(grep -E '^.{81}' <<<"$output")" ]
+	done
+}
+
 @test "bad names of segments: usage, and nothing is made" {
 	long=$(printf 'n%.0s' $(seq 64))
 	for s in "$long" a/b .hidden 'redis://localhost' ''; do

@@ -22,17 +22,17 @@ static const struct {
 	int error;
 	const char *name;
 } errors[] = {
-	ERROR(WBC_E_TYPE),    ERROR(WBC_E_RACE),       ERROR(WBC_E_UNKNOWN),
-	ERROR(WBC_E_COLUMN),  ERROR(WBC_E_NOFLUSHER),  ERROR(WBC_E_KEY),
-	ERROR(WBC_E_TABLE),   ERROR(WBC_E_SCHEMA),     ERROR(WBC_E_PARKED),
-	ERROR(WBC_E_REFUSED), ERROR(WBC_E_FORMAT),     ERROR(WBC_E_LAYOUT),
-	ERROR(WBC_E_CORRUPT), ERROR(WBC_E_BOOT),       ERROR(WBC_E_NAN),
-	ERROR(WBC_E_NOROW),   ERROR(WBC_E_SPEC),       ERROR(WBC_E_OWNER),
-	ERRNO(EACCES),        ERRNO(EAGAIN),           ERRNO(EBADMSG),
-	ERRNO(EEXIST),        ERRNO(EINVAL),           ERRNO(ENAMETOOLONG),
-	ERRNO(ENOENT),        ERRNO(ENOMEM),           ERRNO(ENOSPC),
-	ERRNO(ERANGE),        ERRNO(ESTALE),           ERRNO(ETIMEDOUT),
-	ERRNO(EUSERS),        ERRNO(E2BIG),
+	ERROR(WBC_E_TYPE),    ERROR(WBC_E_RACE),      ERROR(WBC_E_UNKNOWN),
+	ERROR(WBC_E_COLUMN),  ERROR(WBC_E_NOFLUSHER), ERROR(WBC_E_KEY),
+	ERROR(WBC_E_TABLE),   ERROR(WBC_E_SCHEMA),    ERROR(WBC_E_PARKED),
+	ERROR(WBC_E_REFUSED), ERROR(WBC_E_FORMAT),    ERROR(WBC_E_LAYOUT),
+	ERROR(WBC_E_CORRUPT), ERROR(WBC_E_BOOT),      ERROR(WBC_E_NAN),
+	ERROR(WBC_E_NOROW),   ERROR(WBC_E_SPEC),      ERROR(WBC_E_OWNER),
+	ERROR(WBC_E_JOURNAL), ERRNO(EACCES),          ERRNO(EAGAIN),
+	ERRNO(EBADMSG),       ERRNO(EEXIST),          ERRNO(EINVAL),
+	ERRNO(ENAMETOOLONG),  ERRNO(ENOENT),          ERRNO(ENOMEM),
+	ERRNO(ENOSPC),        ERRNO(ERANGE),          ERRNO(ESTALE),
+	ERRNO(ETIMEDOUT),     ERRNO(EUSERS),          ERRNO(E2BIG),
 };
 
 /* A capital, a full stop, one line, and what to do behind a semicolon. */
@@ -93,8 +93,8 @@ static void test_remedies(void)
 
 static void test_others(void)
 {
-	static const int unnamed[] = {0,     1,      ENOSPC,  -4095, -10000,
-	                              -10019, -99999, INT_MIN, INT_MAX};
+	static const int unnamed[] = {0,      1,      ENOSPC,  -4095,  -10000,
+	                              -10020, -99999, INT_MIN, INT_MAX};
 
 	for (size_t i = 0; i < N(unnamed); i++)
 		tap_is_str(wbc_error_name(unnamed[i]), "?", "%d has no name",

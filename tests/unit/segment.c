@@ -258,6 +258,10 @@ static void test_options(const struct scratch *s)
 	         "a lane that is no power of two"},
 		{{.flags = 1, .group = -1, .lane_bytes = 1u << 31},
 	         "a lane of 2 GiB"},
+		{{.flags = 1, .group = -1, .procs = 1},
+	         "a process slot for the flusher only"},
+		{{.flags = 1, .group = -1, .threads = 1},
+	         "a thread slot for the flusher only"},
 	};
 
 	for (size_t i = 0; i < N(rows); i++) {
@@ -278,7 +282,8 @@ static void test_smallest(const struct scratch *s)
 	struct wbc *c;
 
 	o.max_bytes = 2 * EXTENT + 1;
-	o.capacity = o.procs = o.threads = 1;
+	o.capacity = 1;
+	o.procs = o.threads = 2;
 	c = scratch_open(s, &o);
 	t = scratch_table(c, "t(k text key, n counter)");
 	tap_is_int(wbc_add_int64(t, &key, 1, 1, 7), 0,

@@ -89,7 +89,7 @@ static void test_claim(void)
 	uint64_t word;
 	bool good = true;
 
-	site_open(&site, 4, 8);
+	site_open(&site, 5, 8);
 	for (unsigned i = 0; i < N(more); i++) {
 		more[i] = scratch_open(&site.dir, &o);
 		for (unsigned j = 0; j < i; j++)
@@ -105,8 +105,8 @@ static void test_claim(void)
 	o.message = words;
 	o.message_size = sizeof(words);
 	tap_is_int(wbc_open(&fifth, site.dir.address, &o), -EUSERS,
-	           "when all slots are in use an open is -EUSERS");
-	tap_ok(strstr(words, "4 process slots") != NULL,
+	           "when all slots but one are in use an open is -EUSERS");
+	tap_ok(strstr(words, "4 process slots for clients") != NULL,
 	       "and its words have the count");
 	tap_is_int(reap(&site), 0, "handles in use are not reaped (P9)");
 
@@ -126,7 +126,7 @@ static void test_claim(void)
 	       "who takes it next has the next incarnation");
 	for (unsigned i = 0; i < N(more); i++)
 		wbc_close(&more[i]);
-	tap_is_uint(scratch_procs(site.s, PROC_FREE), 3,
+	tap_is_uint(scratch_procs(site.s, PROC_FREE), 4,
 	            "all slots but ours are free at the end");
 	tap_is_uint(scratch_threads_used(site.s), 1,
 	            "and so are their threads'");
@@ -415,7 +415,7 @@ static void test_living(void)
 	struct site site;
 	uint64_t word, changes = 0;
 
-	site_open(&site, 1, 1);
+	site_open(&site, 2, 2);
 	word = proc_word(site.c->client);
 	if (pthread_create(&thread, NULL, reaps_on, &site))
 		tap_bail("no thread");
@@ -642,7 +642,7 @@ static void test_threads(void)
 	struct team team;
 	uint64_t want = 1;
 
-	site_open(&site, 2, 4);
+	site_open(&site, 2, 5);
 	add_many(site.t, 1);
 	for (size_t i = 0; i < N(rows); i++) {
 		unsigned fit = rows[i].n < 3 ? rows[i].n : 3;
@@ -751,12 +751,12 @@ static void test_dead_threads(void)
 	struct site site;
 	struct child c;
 
-	site_open(&site, 4, 3);
+	site_open(&site, 4, 4);
 	wbci_thread_end(site.c->client);
 	c = child_start(team_stays, &site);
 	child_hear(c.line);
-	tap_is_uint(scratch_threads(site.s, THREAD_FREE), 0,
-	            "another process may have all thread slots");
+	tap_is_uint(scratch_threads(site.s, THREAD_FREE), 1,
+	            "another process may have all thread slots but one");
 	tap_is_int(wbc_add_int64(site.t, &row, 1, 1, 1), -EUSERS,
 	           "then ours has none");
 	child_kill(&c);
@@ -787,7 +787,7 @@ static void test_all_dead(void)
 	struct site site;
 	struct wbc *c;
 
-	site_open(&site, 3, 3);
+	site_open(&site, 4, 4);
 	for (unsigned i = 0; i < 2; i++) {
 		struct child child = child_start(opens, &site.dir);
 
@@ -803,6 +803,53 @@ static void test_all_dead(void)
 	            "and can be claimed again");
 	wbc_close(&c);
 	site_close(&site);
+}
+
+/* A flusher's client, and the place of its thread. */
+static struct wbci_client *flusher_open(const struct site *site,
+                                        struct wbci_thread **t)
+{
+	struct wbci_client *f;
+
+	if (wbci_client_open(&f, site->dir.path, true, NULL))
+		return NULL;
+	if (!wbci_thread(f, t))
+		return f;
+	wbci_client_close(&f);
+	return NULL;
+}
+
+/* Clients that live and have all that they may: one slot is left. */
+static void test_reserved(void)
+{
+	char words[256] = "";
+	struct wbci_message m = {words, sizeof(words)};
+	struct wbci_client *flusher, *second;
+	struct wbci_thread *t;
+	struct site site;
+
+	site_open(&site, 2, 2);
+	add_many(site.t, 1);
+	tap_is_uint(scratch_procs(site.s, PROC_FREE), 1,
+	            "a client has all that clients may have");
+	flusher = flusher_open(&site, &t);
+	if (!tap_ok(flusher != NULL,
+	            "P2: the last slot of either kind is a flusher's")) {
+		site_close(&site);
+		return;
+	}
+	tap_ok(flusher->proc == 1 && t->slot == 1, "it has the last ones");
+	tap_is_int(wbci_client_open(&second, site.dir.path, true, &m), -EUSERS,
+	           "with both taken a second one is told");
+	tap_ok(strstr(words, "all 2 process slots are") != NULL, "in words: %s",
+	       words);
+	wbc_close(&site.c);
+	second = flusher_open(&site, &t);
+	tap_ok(second && second->proc == 0 && t->slot == 0,
+	       "with the last ones taken a flusher takes a client's");
+	wbci_client_close(&second);
+	wbci_client_close(&flusher);
+	scratch_remove(&site.dir);
 }
 
 static void inserts(int line, void *arg)
@@ -839,7 +886,7 @@ static void test_lane(void)
 	struct child c;
 	uint64_t tail;
 
-	site_open(&site, 4, 1);
+	site_open(&site, 4, 2);
 	thread = &site.s->threads[0];
 	wbci_thread_end(site.c->client);
 	c = child_start(inserts, &site);
@@ -1200,6 +1247,7 @@ int main(int argc, char **argv)
 	test_inherited();
 	test_dead_threads();
 	test_all_dead();
+	test_reserved();
 	test_lane();
 	test_reaping();
 	test_killed_reaper();

@@ -57,7 +57,14 @@ static void test_numbers(void)
 		{"default.a ( k TEXT key,n int counter )", 0,
 	         "so does one in other words"},
 		{"a(k text key, n counter) on_missing=insert", 0,
-	         "the policy is not compared"},
+	         "one who gives a policy is the first to do so"},
+		{"a(k text key, n counter) on_missing=insert", 0,
+	         "the same policy may be given again"},
+		{"a(k text key, n counter)", 0, "or none"},
+		{"a(k text key, n counter) on_missing=ignore", WBC_E_SCHEMA,
+	         "another policy is refused"},
+		{"a(k text key, n counter) on_missing=deadletter", WBC_E_SCHEMA,
+	         "also the one that is the default"},
 		{"other.a(k text key, n counter)", 2,
 	         "a name at another connection is another table"},
 		{"A(k text key, n counter)", 3, "and one in capitals"},
@@ -101,6 +108,15 @@ static void test_words(void)
 	               strstr(words, "a(k text key, n counter)"),
 	       "in words that name the table and show the other one");
 	tap_diag("%s", words);
+	declare(x.t, "a(k text key, n counter) on_missing=insert");
+	other = rig_schema("a(k text key, n counter) on_missing=ignore");
+	tap_is_int(wbci_table_declare(x.t, &other, &m), WBC_E_SCHEMA,
+	           "a different policy is refused");
+	tap_ok(strstr(words, "on_missing=insert already, not ignore"),
+	       "in words that name both: %s", words);
+	order_store(&x.s->tables[0].policy, 77);
+	tap_is_uint(wbci_table_policy(x.s, 0), ON_MISSING_UNSET,
+	            "a policy that is none is as good as not given (P7)");
 	end(&x);
 }
 

@@ -453,8 +453,8 @@ static void race(void)
 	struct rig rig = rig_make(
 		&(struct wbci_create){.max_bytes = 4 * WBCI_EXTENT_BYTES,
 	                              .capacity = 1,
-	                              .procs = RACERS + 1,
-	                              .threads = RACERS + 1});
+	                              .procs = RACERS + 2,
+	                              .threads = RACERS + 2});
 	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
 	struct racers r = {.rig = &rig, .schema = &schema};
 	struct wbci_client *c = rig_client(&rig);

@@ -90,7 +90,7 @@ bool units_duration(const char *text, int64_t *ms)
 	static const struct {
 		const char *name;
 		uint64_t ms;
-	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
 	const char *rest;
 	uint64_t v;
 	size_t i;

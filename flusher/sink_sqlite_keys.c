@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+/*
+ * Do the database's key columns tell all our keys apart?
+ *
+ * A key is bytes to us.  Where the column compares otherwise, two keys are one
+ * row there: sums would be right, but what a reader sees of one row would lack
+ * what was added under its other name, and an insert might be refused for a
+ * row that we do not know.  Such a table is parked before it is touched.
+ *
+ * What tells ints apart: every affinity but REAL, which rounds from 2^53 on.
+ * What tells texts apart: affinity TEXT or none, and the collation BINARY; in
+ * a database of UTF-16 not even that, since what is no UTF-8 becomes U+FFFD.
+ */
+
+#include "sink_sqlite.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum affinity { AFFINITY_NONE, AFFINITY_TEXT, AFFINITY_REAL, AFFINITY_NUMBER };
+
+static bool has(const char *type, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (; *type; type++)
+		if (!strncasecmp(type, part, n))
+			return true;
+	return false;
+}
+
+/* Is it a STRICT table, where ANY is no type but anything? */
+static bool is_strict(sqlite3 *db, const char *table)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool strict = false;
+
+	if (sqlite3_prepare_v2(db,
+	                       "SELECT max(strict) FROM pragma_table_list(?1)",
+	                       -1, &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW)
+		strict = sqlite3_column_int(stmt, 0) == 1;
+	sqlite3_finalize(stmt);
+	return strict;
+}
+
+/* SQLite's own rules, in their order. */
+static enum affinity affinity_of(sqlite3 *db, const char *table,
+                                 const char *type)
+{
+	if (!type || !*type ||
+	    (!strcasecmp(type, "ANY") && is_strict(db, table)))
+		return AFFINITY_NONE;
+	if (has(type, "INT"))
+		return AFFINITY_NUMBER;
+	if (has(type, "CHAR") || has(type, "CLOB") || has(type, "TEXT"))
+		return AFFINITY_TEXT;
+	if (has(type, "BLOB"))
+		return AFFINITY_NONE;
+	if (has(type, "REAL") || has(type, "FLOA") || has(type, "DOUB"))
+		return AFFINITY_REAL;
+	return AFFINITY_NUMBER;
+}
+
+/* Is the database's encoding UTF-8?  An error says yes: others will see it. */
+static bool is_utf8(sqlite3 *db)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool utf8 = true;
+
+	if (sqlite3_prepare_v2(db, "PRAGMA encoding", -1, &stmt, NULL) ==
+	            SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW)
+		utf8 = !strcmp((const char *)sqlite3_column_text(stmt, 0),
+		               "UTF-8");
+	sqlite3_finalize(stmt);
+	return utf8;
+}
+
+static int check_text(sqlite3 *db, const char *path, const char *table,
+                      const char *column, const char *type,
+                      const char *collation, const struct wbci_message *m)
+{
+	enum affinity affinity = affinity_of(db, table, type);
+
+	if (affinity == AFFINITY_NUMBER || affinity == AFFINITY_REAL)
+		return wbci_say(m, -1,
+		                "%s: key column %s.%s is of type %s, to which "
+		                "\"1\" and \"01\" are one; make it TEXT",
+		                path, table, column, type);
+	if (strcasecmp(collation, "BINARY") != 0)
+		return wbci_say(m, -1,
+		                "%s: key column %s.%s compares as %s, so that "
+		                "two keys may be one row; make it COLLATE "
+		                "BINARY",
+		                path, table, column, collation);
+	if (!is_utf8(db))
+		return wbci_say(m, -1,
+		                "%s: it is not in UTF-8, so that two keys in "
+		                "%s.%s may be one; make it anew after PRAGMA "
+		                "encoding='UTF-8'",
+		                path, table, column);
+	return 0;
+}
+
+static int check_key(sqlite3 *db, const char *path, const char *table,
+                     const struct wbci_column *column,
+                     const struct wbci_message *m)
+{
+	const char *type, *collation;
+	int ignored;
+
+	/* No such table or column, or a view: that is for others to say. */
+	if (sqlite3_table_column_metadata(db, "main", table, column->name,
+	                                  &type, &collation, &ignored, &ignored,
+	                                  &ignored) != SQLITE_OK)
+		return 0;
+	if (column->type == WBC_TEXT)
+		return check_text(db, path, table, column->name, type,
+		                  collation, m);
+	if (affinity_of(db, table, type) == AFFINITY_REAL)
+		return wbci_say(m, -1,
+		                "%s: key column %s.%s is of type %s, which "
+		                "rounds large numbers; make it INTEGER",
+		                path, table, column->name, type);
+	return 0;
+}
+
+int wbci_sqlite_check_keys(sqlite3 *db, const char *path,
+                           const struct wbci_schema *schema,
+                           const struct wbci_message *m)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < schema->n_keys && !error; i++)
+		error = check_key(db, path, schema->name,
+		                  &schema->columns[schema->key_column[i]], m);
+	return error;
+}
