@@ -301,9 +301,14 @@ static int journal_round(struct wbci_flusher *f)
 
 static int collect(struct wbci_flusher *f)
 {
+	uint64_t journaled = wbci_journal_meta(f->journal)->last_round;
 	uint64_t corrupt = f->rounds.corrupt;
-	int error = wbci_round_begin(&f->rounds);
+	int error;
 
+	/* A batch of a number that was used would be another's content. */
+	if (f->rounds.least <= journaled)
+		f->rounds.least = journaled + 1;
+	error = wbci_round_begin(&f->rounds);
 	wbci_point(POINT_ROUND_BEGUN);
 	if (error)
 		return error;
