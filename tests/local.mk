@@ -49,7 +49,8 @@ FLUSHER_TESTS = \
 	tests/crash/stopped \
 	tests/crash/takeover \
 	tests/crash/threads \
-	tests/crash/tight
+	tests/crash/tight \
+	tests/unit/unapplied
 
 SCRIPT_TESTS = \
 	tests/abi/headers.sh \
@@ -113,6 +114,8 @@ tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
+tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
+tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
 endif
 
