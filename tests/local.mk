@@ -52,6 +52,15 @@ FLUSHER_TESTS = \
 	tests/crash/tight \
 	tests/unit/unapplied
 
+# Hostile bytes: each is linked with tests/fuzz/replay, or where configure was
+# given --enable-fuzzer with libFuzzer, see tests/fuzz/fuzz.h.
+FUZZ_TESTS = \
+	tests/fuzz/arguments \
+	tests/fuzz/journal \
+	tests/fuzz/row \
+	tests/fuzz/schema \
+	tests/fuzz/segment
+
 SCRIPT_TESTS = \
 	tests/abi/headers.sh \
 	tests/abi/house.sh \
@@ -117,6 +126,42 @@ tests_crash_tight_LDADD = $(CRASH_LIBS)
 tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
+endif
+
+if WITH_FLUSHER
+check_PROGRAMS += $(FUZZ_TESTS)
+if FUZZER
+FUZZ_MAIN = tests/fuzz/libfuzzer.c
+else
+TESTS += $(FUZZ_TESTS)
+FUZZ_MAIN = tests/fuzz/replay.c
+endif
+check_LTLIBRARIES += tests/fuzz/libfuzz.la
+tests_fuzz_libfuzz_la_SOURCES = \
+	tests/fuzz/drain.c tests/fuzz/drain.h \
+	tests/fuzz/edits.c \
+	tests/fuzz/fuzz.c tests/fuzz/fuzz.h \
+	tests/fuzz/image.c tests/fuzz/image.h
+tests_fuzz_libfuzz_la_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
+fuzz_libs = tests/fuzz/libfuzz.la tests/tap/libtap.la tools/libdump.la \
+	tools/libctl.la tools/libcli.la $(FLUSHER_LIBS) -lm
+fuzz_link = $(AM_LDFLAGS) $(WBC_FUZZER)
+
+tests_fuzz_arguments_SOURCES = tests/fuzz/arguments.c $(FUZZ_MAIN)
+tests_fuzz_arguments_LDADD = $(fuzz_libs)
+tests_fuzz_arguments_LDFLAGS = $(fuzz_link)
+tests_fuzz_journal_SOURCES = tests/fuzz/journal.c $(FUZZ_MAIN)
+tests_fuzz_journal_LDADD = $(fuzz_libs)
+tests_fuzz_journal_LDFLAGS = $(fuzz_link)
+tests_fuzz_row_SOURCES = tests/fuzz/row.c $(FUZZ_MAIN)
+tests_fuzz_row_LDADD = $(fuzz_libs)
+tests_fuzz_row_LDFLAGS = $(fuzz_link)
+tests_fuzz_schema_SOURCES = tests/fuzz/schema.c $(FUZZ_MAIN)
+tests_fuzz_schema_LDADD = $(fuzz_libs)
+tests_fuzz_schema_LDFLAGS = $(fuzz_link)
+tests_fuzz_segment_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
+tests_fuzz_segment_LDADD = $(fuzz_libs)
+tests_fuzz_segment_LDFLAGS = $(fuzz_link)
 endif
 
 # Every test runs under tests/tap/bounded, which ends it, and whatever it
