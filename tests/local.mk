@@ -37,6 +37,7 @@ FLUSHER_TESTS = \
 	tests/crash/damaged \
 	tests/crash/database \
 	tests/crash/denied \
+	tests/crash/flipper \
 	tests/crash/full \
 	tests/crash/growth \
 	tests/crash/locked \
@@ -111,6 +112,7 @@ tests_crash_churn_LDADD = $(CRASH_LIBS)
 tests_crash_damaged_LDADD = $(CRASH_LIBS)
 tests_crash_database_LDADD = $(CRASH_LIBS)
 tests_crash_denied_LDADD = $(CRASH_LIBS)
+tests_crash_flipper_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
