@@ -164,6 +164,23 @@ tests_fuzz_schema_LDFLAGS = $(fuzz_link)
 tests_fuzz_segment_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
 tests_fuzz_segment_LDADD = $(fuzz_libs)
 tests_fuzz_segment_LDFLAGS = $(fuzz_link)
+
+# Its known-bad twin, without one check of bounds: see tests/fuzz/control.sh.
+check_PROGRAMS += tests/fuzz/segment_bad
+tests_fuzz_segment_bad_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/shm
+tests_fuzz_segment_bad_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
+nodist_tests_fuzz_segment_bad_SOURCES = tests/fuzz/seen_bad.c
+tests_fuzz_segment_bad_LDADD = $(fuzz_libs)
+tests_fuzz_segment_bad_LDFLAGS = $(fuzz_link)
+if !FUZZER
+TESTS += tests/fuzz/control.sh
+endif
+CLEANFILES += tests/fuzz/seen_bad.c
+tests/fuzz/seen_bad.c: shm/seen.c
+	$(AM_V_GEN)$(MKDIR_P) tests/fuzz && \
+	$(SED) 's/seen->key_len > WBC_KEY_MAX ||/false \&\&/' \
+		$(top_srcdir)/shm/seen.c >$@-t && \
+	! cmp -s $(top_srcdir)/shm/seen.c $@-t && mv $@-t $@
 endif
 
 # Every test runs under tests/tap/bounded, which ends it, and whatever it
@@ -196,6 +213,8 @@ AM_TESTS_ENVIRONMENT = \
 	export PATH;
 
 EXTRA_DIST += tests/tap/summary.sh tests/tap/tap.sh tests/abi/declared.pl \
+	tests/fuzz/control.sh tests/fuzz/corpus tests/fuzz/libfuzzer.c \
+	tests/fuzz/replay.c tests/fuzz/run.sh \
 	$(SCRIPT_TESTS) $(TEST_SHARED)
 
 # The tests, and last of all one line that counts what they checked.  It takes
