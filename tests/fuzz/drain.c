@@ -25,6 +25,7 @@
 
 #define ROUNDS 2
 #define STEPS 64
+#define UPKEEPS 24
 
 /* All but one of the segment's tables, so that there is one to keep out. */
 static const char *const configured[] = {
@@ -296,6 +297,15 @@ static void one_round(struct wbci_flusher *f, bool spoilt)
 	settle(f, spoilt);
 }
 
+/* Reaping, sweeping, removal and pruning, in a time that passes quickly. */
+static void keep_up(struct wbci_flusher *f, const struct wbci_config *c)
+{
+	int64_t step = (int64_t)c->idle_ms * 1000000 / WBCI_PAST + 1;
+
+	for (int64_t i = 1; i <= UPKEEPS; i++)
+		wbci_upkeep(f, i * step);
+}
+
 static void serve(struct wbci_flusher *f, const struct wbci_config *c,
                   bool spoilt)
 {
@@ -322,8 +332,11 @@ static void serve(struct wbci_flusher *f, const struct wbci_config *c,
 	if (!f->lane_buffer || wbci_rounds_init(&f->rounds, f->client) ||
 	    wbci_apply_start(&f->apply, &looking_sink, "", f->client))
 		tap_bail("the flusher does not begin");
+	if (wbci_upkeep_begin(f))
+		tap_bail("no memory");
 	for (unsigned i = 0; i < ROUNDS && !f->reload && !f->fatal; i++)
 		one_round(f, spoilt);
+	keep_up(f, c);
 	wbci_reap(s, &in_section);
 }
 
@@ -350,6 +363,7 @@ void drain(const char *segment, bool spoilt)
 			serve(f, c, spoilt);
 		else
 			fuzz_check(spoilt, "the journal does not open");
+		wbci_upkeep_end(f);
 		wbci_apply_stop(&f->apply);
 		wbci_rounds_free(&f->rounds);
 		free(f->lane_buffer);

@@ -111,7 +111,7 @@ static uint64_t now_s(void)
 
 /* What one child does. */
 struct task {
-	const struct input *file; /* or NULL: random ones */
+	bool random; /* or the corpus */
 	struct dice dice;
 	uint64_t seconds; /* 0: the target's number of executions */
 };
@@ -151,9 +151,9 @@ static void do_task(struct task *task)
 
 	fuzz_quiet();
 	fuzz_target.begin();
-	if (task->file)
-		run(task->file->data, task->file->bytes);
-	else
+	for (unsigned i = 0; i < n_corpus && !task->random; i++)
+		run(corpus[i].data, corpus[i].bytes);
+	if (task->random)
 		do
 			run_random(&task->dice);
 		while (task->seconds ? now_s() < end
@@ -229,13 +229,12 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		return run_files(argc, argv);
 	read_corpus();
-	for (unsigned i = 0; i < n_corpus; i++) {
-		task.file = &corpus[i];
-		good = run_child(&task);
-		tap_ok(good, "P7: %s: input %s", fuzz_target.name,
-		       corpus[i].name);
-	}
-	task.file = NULL;
+	good = run_child(&task);
+	if (!good && progress->n < n_corpus)
+		tap_diag("it is %s", corpus[progress->n].name);
+	tap_ok(good, "P7: %s: %u inputs of the corpus", fuzz_target.name,
+	       n_corpus);
+	task.random = true;
 	task.dice = dice_seeded();
 	seed = task.dice.state;
 	good = run_child(&task);
