@@ -8,3 +8,4 @@ dist_man_MANS += \
 	doc/wbc-shmctl.1 \
 	doc/wbc-shmdump.1
 
+EXTRA_DIST += doc/layout.md doc/ordering.md doc/promises.md doc/trust.md

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "../api/wbc_error.h"
+#include "bus.h"
 #include "log.h"
 #include "points.h"
 #include "state.h"
@@ -95,6 +96,8 @@ static int open_segment(struct wbci_flusher *f, const struct wbci_config *c,
 	error = lock_segment(f, &s, m);
 	if (!error)
 		error = attach(f, &s, m);
+	if (!error)
+		wbci_bus_segment(&f->client->segment);
 	wbci_segment_close(&s);
 	return error;
 }

@@ -299,11 +299,40 @@ static int journal_round(struct wbci_flusher *f)
 	return error;
 }
 
+/*
+ * A file that was cut short and then made long again is zeros, and no page is
+ * missing.  We have counted ourselves and named our journal in it.
+ */
+static int see_emptied(struct wbci_flusher *f)
+{
+	const struct wbci_segment *s = &f->client->segment;
+	struct control_shm *control = s->control;
+
+	/* Relaxed: written by us alone, before the first round. */
+	if (order_load(&control->generation) ||
+	    order_load(&control->journal_id[0]) ||
+	    order_load(&control->journal_id[1]))
+		return 0;
+	wbci_log("segment-truncated", LOG_TEXT("segment", s->path),
+	         LOG_TEXT("reason", "it was overwritten with zeros; what is "
+	                            "journaled is whole: make a new segment, "
+	                            "keep the journal"));
+	f->fatal = WBC_E_CORRUPT;
+	return WBC_E_CORRUPT;
+}
+
 static int collect(struct wbci_flusher *f)
 {
+	uint64_t journaled = wbci_journal_meta(f->journal)->last_round;
 	uint64_t corrupt = f->rounds.corrupt;
-	int error = wbci_round_begin(&f->rounds);
+	int error = see_emptied(f);
 
+	if (error)
+		return error;
+	/* A batch of a number that was used would be another's content. */
+	if (f->rounds.least <= journaled)
+		f->rounds.least = journaled + 1;
+	error = wbci_round_begin(&f->rounds);
 	wbci_point(POINT_ROUND_BEGUN);
 	if (error)
 		return error;

@@ -62,8 +62,9 @@ static int make_work(struct wbci_flusher *f, struct wbci_queue *q,
 	if (piece)
 		error = wbci_journal_each_blob(f->journal, BLOB_PIECE, q->name,
 		                               piece, read_piece, &w->rows);
+	/* By its text: what only hashes alike names other columns. */
 	if (!error && piece &&
-	    (!w->rows.spec || w->rows.spec_hash != q->configured.spec_hash))
+	    (!w->rows.spec || strcmp(w->rows.spec, q->configured.spec) != 0))
 		error = WBC_E_CORRUPT;
 	if (error) {
 		wbci_work_free(&w);

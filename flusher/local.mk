@@ -12,6 +12,8 @@ flusher_libflusher_la_SOURCES = \
 	flusher/apply.c \
 	flusher/apply.h \
 	flusher/blob.c \
+	flusher/bus.c \
+	flusher/bus.h \
 	flusher/check.c \
 	flusher/check.h \
 	flusher/collect.c \

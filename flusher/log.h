@@ -21,6 +21,11 @@
  *   event=stopped  rows= inserts= refused= statements= batches= pieces=
  *                  merges= rounds= left=
  *     this flusher's sums; left: rows that stay in the journal
+ *   event=corrupt  what= where= count=
+ *     something in the segment makes no sense, and was left out; a line for
+ *     the first, the second, the fourth, the eighth, ...
+ *   event=segment-truncated  segment= reason=
+ *     its file was cut short, or is zeros now; the program ends
  */
 #ifndef WBCI_LOG_H
 #define WBCI_LOG_H

@@ -16,6 +16,7 @@
 
 #include "../api/wbc_error.h"
 #include "../units/units.h"
+#include "bus.h"
 #include "check.h"
 #include "flusher.h"
 #include "log.h"
@@ -375,5 +376,6 @@ int main(int argc, char **argv)
 	read_options(&c, argc, argv);
 	if (wbci_points_arm(getenv("WBC_FLUSHER_KILL_AT"), &m))
 		return fail(-EINVAL, text);
+	wbci_bus_catch(EXIT_CORRUPT);
 	return c.check_journal ? check_journal(&c) : run(&c);
 }

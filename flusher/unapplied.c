@@ -45,6 +45,7 @@ struct wanted_row {
 	uint64_t table;
 	const unsigned char *key;
 	uint32_t key_len;
+	uint8_t n_cells;
 };
 
 static unsigned char *node_key(struct node *n)
@@ -64,7 +65,9 @@ static int match(struct cds_lfht_node *link, const void *wanted)
 	struct node *n = node_of(link);
 	const struct wanted_row *w = wanted;
 
-	return n->table == w->table && n->key_len == w->key_len &&
+	/* Specifications that hash alike may differ in their cells. */
+	return n->table == w->table && n->n_cells == w->n_cells &&
+	       n->key_len == w->key_len &&
 	       !memcmp(node_key(n), w->key, w->key_len);
 }
 
@@ -133,7 +136,8 @@ static struct node *find(struct wbci_unapplied *u, uint64_t table,
                          const struct wbci_rowset *rs,
                          const struct wbci_row *row)
 {
-	struct wanted_row w = {table, wbci_row_key(rs, row), row->key_len};
+	struct wanted_row w = {table, wbci_row_key(rs, row), row->key_len,
+	                       rs->schema.n_cells};
 	struct cds_lfht_node *link;
 	struct cds_lfht_iter iter;
 

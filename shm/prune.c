@@ -121,8 +121,12 @@ static bool take_out(struct wbci_pruning *p, struct wbci_thread *t,
 	const struct wbci_segment *s = &p->client->segment;
 	order_u64 *at = wbci_at(s, c->at);
 	uint64_t word = c->word;
+	struct node_shm *node = node_of(s, word);
 
-	if (!is_empty(node_of(s, word))) {
+	/* It was there when it was closed: somebody took extents away. */
+	if (!node)
+		return false;
+	if (!is_empty(node)) {
 		order_cas(at, &word, (word & ~UINT64_C(3)) | INDEX_NODE);
 		return false;
 	}

@@ -13,11 +13,20 @@
 /* Advances tried at the start of a round, for the sake of what is kept. */
 #define ADVANCES 2
 
+/* Sets that wait for different grace periods; a sound G needs three. */
+#define KEPT_MOST 8u
+
+/* How far the cycle may be ahead of us: while we look it is moved by tools
+ * that try to close the segment alone; before, by rounds without news. */
+#define AHEAD_MOST (UINT64_C(1) << 32)
+#define AHEAD_FIRST (UINT64_C(1) << 48)
+
 int wbci_rounds_init(struct wbci_rounds *r, struct wbci_client *c)
 {
 	memset(r, 0, sizeof(*r));
 	r->client = c;
 	r->all = true;
+	r->least = 1;
 	return 0;
 }
 
@@ -280,15 +289,21 @@ static bool unite(const struct wbci_rounds *r, struct wbci_taken *to,
 
 /*
  * While a stopped reader keeps G where it is, all sets wait for the same
- * grace: they become one, which no round makes larger than the segment.
+ * grace: they become one, which no round makes larger than the segment.  So do
+ * sets beyond a number, which a G that is moved to and fro would make: they
+ * wait for the later of both.
  */
 static void keep(struct wbci_rounds *r, struct wbci_taken *set)
 {
 	struct wbci_taken **at = &r->kept;
+	unsigned n = 1;
 
-	while (*at && (*at)->next)
+	for (; *at && (*at)->next; n++)
 		at = &(*at)->next;
-	if (*at && (*at)->grace == set->grace && unite(r, *at, set)) {
+	if (*at && ((*at)->grace == set->grace || n >= KEPT_MOST) &&
+	    unite(r, *at, set)) {
+		if ((*at)->grace < set->grace)
+			(*at)->grace = set->grace;
 		free_set(set);
 		return;
 	}
@@ -319,9 +334,34 @@ static int collect_places(struct wbci_rounds *r, struct wbci_taken *taken)
 	return r->all ? visit_everything(r) : 0;
 }
 
+/*
+ * A cycle that somebody has overwritten.  What it was meanwhile stands in
+ * stamps, so marks are not to be believed: read all, as after a start.
+ */
+static void put_cycle_right(struct wbci_rounds *r)
+{
+	r->cycle = r->least;
+	order_xchg_seq(&r->client->segment.control->cycle, r->cycle + 1);
+	r->all = true;
+	r->all_grace = 0;
+	r->corrupt++;
+}
+
+static void bump(struct wbci_rounds *r)
+{
+	bool first = r->all && !r->all_grace;
+
+	/* ORDER round.bump, S: the taken bits are cleared before a client
+	 * sees the new cycle, and we read after it. */
+	r->cycle = order_add_seq(&r->client->segment.control->cycle, 1);
+	if (r->cycle - r->least > (first ? AHEAD_FIRST : AHEAD_MOST))
+		put_cycle_right(r);
+	r->least = r->cycle + 1;
+	order_fence();
+}
+
 int wbci_round_begin(struct wbci_rounds *r)
 {
-	struct control_shm *control = r->client->segment.control;
 	struct wbci_taken *taken;
 	int error;
 
@@ -339,10 +379,7 @@ int wbci_round_begin(struct wbci_rounds *r)
 		return error;
 	}
 	take(r, taken);
-	/* ORDER round.bump, S: the taken bits are cleared before a client
-	 * sees the new cycle, and we read after it. */
-	r->cycle = order_add_seq(&control->cycle, 1);
-	order_fence();
+	bump(r);
 	taken->grace = wbci_epoch_grace(r->client);
 	if (r->all && !r->all_grace)
 		r->all_grace = taken->grace;

@@ -51,6 +51,7 @@ struct wbci_rounds {
 	bool all_last;      /* ... and this round does so for the last time */
 	uint64_t all_grace; /* of the first round after a start */
 	uint64_t cycle;     /* the round in progress */
+	uint64_t least;     /* its number may not be below */
 	uint64_t corrupt;   /* blocks that failed a check so far */
 };
 
@@ -84,6 +85,11 @@ void wbci_rounds_free(struct wbci_rounds *r);
  * @r: rounds; not within a section
  *
  * Tries to advance the epoch first, and drops what need not be read again.
+ *
+ * Numbers only grow: where the segment's cycle went back, or further ahead
+ * than rounds can have brought it, the round is r->least, the cycle follows
+ * it, r->corrupt counts it, and everything is read anew.  r->least is one more
+ * than the last round, or what the caller knows to be more.
  *
  * Return: 0, or -ENOMEM: nothing is lost, begin again.  r->cycle is the
  * round's number.

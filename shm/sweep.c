@@ -87,11 +87,11 @@ static int take_snapshot(struct wbci_sweep *sw)
 }
 
 /* Extents that are newer than the snapshot hold no candidates, but nodes that
- * lead to some; and a walk that knew not where it was might not end. */
-static bool grow_marked(struct wbci_sweep *sw)
+ * lead to some; and a walk that knew not where it was might not end.  @page is
+ * all that is known: by now they may be said to be fewer again. */
+static bool grow_marked(struct wbci_sweep *sw, uint32_t page)
 {
-	uint32_t n =
-		wbci_committed(&sw->client->segment) * WBCI_PAGES_PER_EXTENT;
+	uint32_t n = (page / WBCI_PAGES_PER_EXTENT + 1) * WBCI_PAGES_PER_EXTENT;
 	uint64_t *marked = realloc(sw->marked, n * BITMAP_BYTES);
 
 	if (!marked)
@@ -115,7 +115,7 @@ static bool mark(struct wbci_sweep *sw, uint64_t offset, uint64_t bytes)
 		sw->corrupt++;
 		return false;
 	}
-	if (page >= sw->n_marked && !grow_marked(sw)) {
+	if (page >= sw->n_marked && !grow_marked(sw, page)) {
 		sw->no_memory = true;
 		return false;
 	}

@@ -192,6 +192,38 @@ void wbci_table_park(const struct wbci_segment *s, unsigned table, int error,
 	order_release(&shm->message_seq, seq + 2);
 }
 
+/*
+ * What stands for itself on a terminal at @p: bytes of ASCII, or of a UTF-8
+ * character that is no C1 control; 0 if nothing does.
+ */
+static unsigned printable(const unsigned char *p)
+{
+	unsigned n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+	if (p[0] < 0x80)
+		return p[0] >= ' ' && p[0] != 0x7f;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || (p[0] == 0xc2 && p[1] < 0xa0))
+		return 0;
+	/* The text ends in NUL, which is no continuation. */
+	for (unsigned i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+static void make_printable(char *text)
+{
+	unsigned n;
+
+	for (unsigned char *p = (unsigned char *)text; *p; p += n) {
+		n = printable(p);
+		if (n)
+			continue;
+		*p = '?';
+		n = 1;
+	}
+}
+
 int wbci_table_parked(const struct wbci_segment *s, unsigned table, char *text)
 {
 	struct table_shm *shm = &s->tables[table];
@@ -215,9 +247,6 @@ int wbci_table_parked(const struct wbci_segment *s, unsigned table, char *text)
 	if (!whole)
 		text[0] = '\0';
 	text[WBCI_TABLE_MESSAGE - 1] = '\0';
-	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
+	make_printable(text);
 	return parked <= 20000 ? -(int)parked : WBC_E_CORRUPT;
 }

@@ -37,6 +37,7 @@ FLUSHER_TESTS = \
 	tests/crash/damaged \
 	tests/crash/database \
 	tests/crash/denied \
+	tests/crash/flipper \
 	tests/crash/full \
 	tests/crash/growth \
 	tests/crash/keys \
@@ -50,7 +51,17 @@ FLUSHER_TESTS = \
 	tests/crash/stopped \
 	tests/crash/takeover \
 	tests/crash/threads \
-	tests/crash/tight
+	tests/crash/tight \
+	tests/unit/unapplied
+
+# Hostile bytes: each is linked with tests/fuzz/replay, or where configure was
+# given --enable-fuzzer with libFuzzer, see tests/fuzz/fuzz.h.
+FUZZ_TESTS = \
+	tests/fuzz/arguments \
+	tests/fuzz/journal \
+	tests/fuzz/row \
+	tests/fuzz/schema \
+	tests/fuzz/segment
 
 SCRIPT_TESTS = \
 	tests/abi/headers.sh \
@@ -102,6 +113,7 @@ tests_crash_churn_LDADD = $(CRASH_LIBS)
 tests_crash_damaged_LDADD = $(CRASH_LIBS)
 tests_crash_database_LDADD = $(CRASH_LIBS)
 tests_crash_denied_LDADD = $(CRASH_LIBS)
+tests_crash_flipper_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_keys_LDADD = $(CRASH_LIBS)
@@ -115,7 +127,62 @@ tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
+tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
+tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
+endif
+
+if WITH_FLUSHER
+check_PROGRAMS += $(FUZZ_TESTS)
+if FUZZER
+FUZZ_MAIN = tests/fuzz/libfuzzer.c
+else
+TESTS += $(FUZZ_TESTS)
+FUZZ_MAIN = tests/fuzz/replay.c
+endif
+check_LTLIBRARIES += tests/fuzz/libfuzz.la
+tests_fuzz_libfuzz_la_SOURCES = \
+	tests/fuzz/drain.c tests/fuzz/drain.h \
+	tests/fuzz/edits.c \
+	tests/fuzz/fuzz.c tests/fuzz/fuzz.h \
+	tests/fuzz/image.c tests/fuzz/image.h
+tests_fuzz_libfuzz_la_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
+fuzz_libs = tests/fuzz/libfuzz.la tests/tap/libtap.la tools/libdump.la \
+	tools/libctl.la tools/libcli.la $(FLUSHER_LIBS) -lm
+fuzz_link = $(AM_LDFLAGS) $(WBC_FUZZER)
+
+tests_fuzz_arguments_SOURCES = tests/fuzz/arguments.c $(FUZZ_MAIN)
+tests_fuzz_arguments_LDADD = $(fuzz_libs)
+tests_fuzz_arguments_LDFLAGS = $(fuzz_link)
+tests_fuzz_journal_SOURCES = tests/fuzz/journal.c $(FUZZ_MAIN)
+tests_fuzz_journal_LDADD = $(fuzz_libs)
+tests_fuzz_journal_LDFLAGS = $(fuzz_link)
+tests_fuzz_row_SOURCES = tests/fuzz/row.c $(FUZZ_MAIN)
+tests_fuzz_row_LDADD = $(fuzz_libs)
+tests_fuzz_row_LDFLAGS = $(fuzz_link)
+tests_fuzz_schema_SOURCES = tests/fuzz/schema.c $(FUZZ_MAIN)
+tests_fuzz_schema_LDADD = $(fuzz_libs)
+tests_fuzz_schema_LDFLAGS = $(fuzz_link)
+tests_fuzz_segment_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
+tests_fuzz_segment_LDADD = $(fuzz_libs)
+tests_fuzz_segment_LDFLAGS = $(fuzz_link)
+
+# Its known-bad twin, without one check of bounds: see tests/fuzz/control.sh.
+check_PROGRAMS += tests/fuzz/segment_bad
+tests_fuzz_segment_bad_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/shm
+tests_fuzz_segment_bad_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
+nodist_tests_fuzz_segment_bad_SOURCES = tests/fuzz/seen_bad.c
+tests_fuzz_segment_bad_LDADD = $(fuzz_libs)
+tests_fuzz_segment_bad_LDFLAGS = $(fuzz_link)
+if !FUZZER
+TESTS += tests/fuzz/control.sh
+endif
+CLEANFILES += tests/fuzz/seen_bad.c
+tests/fuzz/seen_bad.c: shm/seen.c
+	$(AM_V_GEN)$(MKDIR_P) tests/fuzz && \
+	$(SED) 's/seen->key_len > WBC_KEY_MAX ||/false \&\&/' \
+		$(top_srcdir)/shm/seen.c >$@-t && \
+	! cmp -s $(top_srcdir)/shm/seen.c $@-t && mv $@-t $@
 endif
 
 # Every test runs under tests/tap/bounded, which ends it, and whatever it
@@ -148,6 +215,8 @@ AM_TESTS_ENVIRONMENT = \
 	export PATH;
 
 EXTRA_DIST += tests/tap/summary.sh tests/tap/tap.sh tests/abi/declared.pl \
+	tests/fuzz/control.sh tests/fuzz/corpus tests/fuzz/libfuzzer.c \
+	tests/fuzz/replay.c tests/fuzz/run.sh \
 	$(SCRIPT_TESTS) $(TEST_SHARED)
 
 # The tests, and last of all one line that counts what they checked.  It takes

@@ -14,8 +14,9 @@ tools_libcli_la_SOURCES = \
 	tools/view.h
 tools_libcli_la_LIBADD = units/libunits.la
 
-bin_PROGRAMS += tools/wbc-shmdump
-tools_wbc_shmdump_SOURCES = \
+# All but their main(), so that the tests can link them.
+noinst_LTLIBRARIES += tools/libdump.la
+tools_libdump_la_SOURCES = \
 	tools/check.h \
 	tools/check_blocks.c \
 	tools/check_index.c \
@@ -25,14 +26,12 @@ tools_wbc_shmdump_SOURCES = \
 	tools/dump_keys.c \
 	tools/dump_procs.c \
 	tools/dump_summary.c \
-	tools/shmdump.c \
 	tools/summary.h \
 	tools/summary_json.c \
 	tools/summary_text.c
-tools_wbc_shmdump_LDADD = tools/libcli.la $(CLIENT_LIBS)
 
-bin_PROGRAMS += tools/wbc-shmctl
-tools_wbc_shmctl_SOURCES = \
+noinst_LTLIBRARIES += tools/libctl.la
+tools_libctl_la_SOURCES = \
 	tools/ctl.h \
 	tools/ctl_add.c \
 	tools/ctl_create.c \
@@ -40,6 +39,12 @@ tools_wbc_shmctl_SOURCES = \
 	tools/ctl_insert.c \
 	tools/ctl_read.c \
 	tools/ctl_rm.c \
-	tools/ctl_row.c \
-	tools/shmctl.c
-tools_wbc_shmctl_LDADD = tools/libcli.la $(CLIENT_LIBS)
+	tools/ctl_row.c
+
+bin_PROGRAMS += tools/wbc-shmdump
+tools_wbc_shmdump_SOURCES = tools/shmdump.c
+tools_wbc_shmdump_LDADD = tools/libdump.la tools/libcli.la $(CLIENT_LIBS)
+
+bin_PROGRAMS += tools/wbc-shmctl
+tools_wbc_shmctl_SOURCES = tools/shmctl.c
+tools_wbc_shmctl_LDADD = tools/libctl.la tools/libcli.la $(CLIENT_LIBS)

@@ -364,9 +364,36 @@ static void test_closing(void)
 	end(&w);
 }
 
+/* Somebody says that there are fewer extents than a moment ago. */
+static void test_shrunk(void)
+{
+	struct world w;
+	uint64_t before;
+	uint32_t had;
+
+	begin(&w);
+	for (unsigned i = 0; i < 3000; i++)
+		add(&w, i);
+	before = make_round(&w);
+	look(&w, before);
+	rig_advance(w.flusher, 2);
+	wbci_removal_step(&w.removal);
+	rig_advance(w.flusher, 2);
+	had = order_load(&w.s->control->committed);
+	order_store(&w.s->control->committed, 0);
+	while (wbci_prune_step(&w.pruning))
+		rig_advance(w.flusher, 2);
+	tap_is_uint(w.pruning.pruned, 0,
+	            "a node in an extent that was taken away is left alone "
+	            "(P7)");
+	order_store(&w.s->control->committed, had);
+	end(&w);
+}
+
 int main(void)
 {
 	test_idle();
+	test_shrunk();
 	test_young();
 	test_revived();
 	test_handle();

@@ -1219,6 +1219,71 @@ static void test_growth_meets_a_round(void)
 }
 #endif
 
+/* Somebody writes where only the flusher does. */
+static void test_hostile_cycle(void)
+{
+	struct test x = begin(2);
+	struct control_shm *control = x.c->segment.control;
+	uint64_t last;
+
+	add(x.t, 1, 1);
+	settle(&x);
+	last = x.b->rounds.cycle;
+	order_store(&control->cycle, 1);
+	add(x.t, 1, 10);
+	run_round(x.b);
+	tap_ok(x.b->rounds.cycle == last + 1 && x.b->rounds.corrupt == 1 &&
+	               order_load(&control->cycle) == last + 2,
+	       "a cycle that went back is put right, and counted (P7)");
+	order_store(&control->cycle, UINT64_MAX);
+	add(x.t, 1, 100);
+	run_round(x.b);
+	tap_ok(x.b->rounds.cycle == last + 2 && x.b->rounds.corrupt == 2,
+	       "so is one at the end of all numbers (P7)");
+	tap_is_uint(x.b->sum[1], 111, "and every change is collected");
+	order_store(&control->cycle, last + 10);
+	run_round(x.b);
+	tap_ok(x.b->rounds.cycle == last + 10 && x.b->rounds.corrupt == 2,
+	       "one that went ahead a little is well");
+	x.b->rounds.least = last + 100;
+	run_round(x.b);
+	tap_is_uint(x.b->rounds.cycle, last + 100,
+	            "no round has a lower number than its caller knows of");
+	end(&x);
+}
+
+static unsigned count_kept(const struct wbci_rounds *r)
+{
+	unsigned n = 0;
+
+	for (const struct wbci_taken *set = r->kept; set; set = set->next)
+		n++;
+	return n;
+}
+
+/* G to and fro, so that no grace period ends, and each is another one. */
+static void test_hostile_epoch(void)
+{
+	struct test x = begin(2);
+	struct control_shm *control = x.c->segment.control;
+	unsigned most = 0;
+
+	settle(&x);
+	for (unsigned i = 0; i < 100; i++) {
+		order_store(&control->epoch, 1000 - i % 50);
+		add(x.t, 1, 1);
+		run_round(x.b);
+		if (count_kept(&x.b->rounds) > most)
+			most = count_kept(&x.b->rounds);
+	}
+	tap_ok(most <= 16,
+	       "an epoch that is moved to and fro makes no heap of what is "
+	       "kept: %u sets (P7)",
+	       most);
+	tap_is_uint(x.b->sum[1], 100, "and every change is collected");
+	end(&x);
+}
+
 int main(void)
 {
 	schema = rig_schema(SPEC);
@@ -1230,6 +1295,8 @@ int main(void)
 	test_restart();
 	test_new_extents();
 	test_hostile();
+	test_hostile_cycle();
+	test_hostile_epoch();
 	test_cursor();
 	test_stopped();
 	test_together(true);

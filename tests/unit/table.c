@@ -271,6 +271,16 @@ static void test_parked(void)
 	wbci_table_park(x.s, 3, WBC_E_TABLE, "again");
 	wbci_table_parked(x.s, 3, text);
 	tap_is_str(text, "again", "the next writer mends that");
+	wbci_table_park(x.s, 3, WBC_E_PARKED,
+	                "gr\xc3\xb6\xc3\x9f"
+	                "er\xe2\x82\xac \xc2\x9b"
+	                "1m \x9b"
+	                "2m \xf5 \xe2\x82");
+	wbci_table_parked(x.s, 3, text);
+	tap_is_str(text,
+	           "gr\xc3\xb6\xc3\x9f"
+	           "er\xe2\x82\xac ??1m ?2m ? ??",
+	           "characters stay, what a terminal obeys does not (P7)");
 	order_store(&x.s->tables[3].parked, UINT64_MAX);
 	tap_is_int(wbci_table_parked(x.s, 3, text), WBC_E_CORRUPT,
 	           "an impossible error is one of its own (P7)");
