@@ -55,6 +55,7 @@ SCRIPT_TESTS = \
 	tests/abi/headers.sh \
 	tests/abi/house.sh \
 	tests/abi/man.sh \
+	tests/abi/promises.sh \
 	tests/abi/symbols.sh \
 	tests/abi/warnings.sh \
 	tests/tap/selftest.sh \
@@ -145,12 +146,22 @@ AM_TESTS_ENVIRONMENT = \
 	PATH='$(abs_top_builddir)/flusher:$(abs_top_builddir)/tools':"$$PATH"; \
 	export PATH;
 
-EXTRA_DIST += tests/tap/summary.sh tests/tap/tap.sh tests/abi/declared.pl \
+EXTRA_DIST += tests/tap/promises.sh tests/tap/summary.sh tests/tap/tap.sh \
+	tests/abi/declared.pl doc/promises.md \
 	$(SCRIPT_TESTS) $(TEST_SHARED)
 
 # The tests, and last of all one line that counts what they checked.  It takes
-# the place of automake's own rule, which ends with a box of totals.
+# the place of automake's own rule, which ends with a box of totals.  Each
+# promise must have tests that ran, unless `make` was told which tests to run.
+if WITH_FLUSHER
+PROMISES = $(srcdir)/doc/promises.md
+endif
 check-TESTS: $(check_PROGRAMS) $(check_LTLIBRARIES)
 	@rm -f $(TEST_LOGS) $(TEST_LOGS:.log=.trs) $(TEST_SUITE_LOG)
 	@rc=0; $(MAKE) $(AM_MAKEFLAGS) $(TEST_SUITE_LOG) || rc=$$?; \
-	AWK='$(AWK)' $(SHELL) $(srcdir)/tests/tap/summary.sh $$rc $(TEST_LOGS)
+	case " $$MAKEFLAGS" in \
+	*\ TESTS=*|*\ TEST_LOGS=*) promises= ;; \
+	*) promises='$(PROMISES)' ;; \
+	esac; \
+	WBC_PROMISES=$$promises AWK='$(AWK)' \
+	$(SHELL) $(srcdir)/tests/tap/summary.sh $$rc $(TEST_LOGS)

@@ -81,4 +81,24 @@ ok "a test that never ran is a failure" \
 	counts 1 '6 passed, 1 failed, 1 skipped' good.log absent.log
 ok "a failed make is a failure, whatever the tests left" \
 	bash -c "! $summary 2 good.log"
+
+# What engines did, and promises, in a run of two tests.
+for i in $(seq 15); do
+	echo "| P$i | any | not yet | |"
+done | sed 's/^| P3 .*/| P3 | any | ran | |/' >promises
+{ cat good.log; echo '# kills: 12 kills'; echo '# others: 3'; } >ran.log
+{ cat good.trs; echo ':test-result: PASS 9 - it holds (P3)'; } >ran.trs
+ok "what engines did is shown above the last line" \
+	bash -c "$summary 0 ran.log | tail -n 3 | head -n 2 | tr -d ' \n' |
+		grep -qx 'engines:kills12kills'"
+ok "a promise whose test ran lets the run pass" env WBC_PROMISES=promises \
+	$summary 0 ran.log
+export WBC_PROMISES=promises
+ok "a promise whose test did not run makes the run fail" \
+	counts 1 '6 passed, 2 failed, 1 skipped' good.log
+cp good.log ran.log
+cp good.trs ran.trs
+ok "so does one that no result names" \
+	counts 1 '6 passed, 1 failed, 1 skipped' ran.log
+unset WBC_PROMISES
 done_testing
