@@ -52,6 +52,8 @@ FLUSHER_TESTS = \
 	tests/crash/tight
 
 SCRIPT_TESTS = \
+	tests/abi/arm64.sh \
+	tests/abi/musl.sh \
 	tests/abi/headers.sh \
 	tests/abi/house.sh \
 	tests/abi/man.sh \
@@ -132,6 +134,7 @@ check_PROGRAMS += tests/tap/bounded
 tests_tap_bounded_SOURCES = tests/tap/bounded.c
 tests_tap_bounded_LDADD =
 check_PROGRAMS += tests/tap/sample
+check_PROGRAMS += tests/abi/together
 BOUNDED = $(abs_top_builddir)/tests/tap/bounded $(TEST_TIMEOUT)
 if SANITIZE
 TEST_TIMEOUT = 900
@@ -139,7 +142,7 @@ else
 TEST_TIMEOUT = 300
 endif
 
-TEST_TIMEOUTS =
+TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800
 
 TEST_EXTENSIONS = .bats .sh
 TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
@@ -160,7 +163,7 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += tests/tap/promises.sh tests/tap/soak.sh tests/tap/summary.sh \
 	tests/tap/tap.sh \
-	tests/abi/declared.pl doc/promises.md \
+	tests/abi/declared.pl tests/abi/port.sh doc/promises.md \
 	$(SCRIPT_TESTS) $(TEST_SHARED)
 
 # The tests, and last of all one line that counts what they checked.  It takes
