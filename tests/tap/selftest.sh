@@ -116,11 +116,12 @@ ok "a soak of a test without results fails" \
 for i in $(seq 15); do
 	echo "| P$i | any | not yet | |"
 done | sed 's/^| P3 .*/| P3 | any | ran | |/' >promises
-{ cat good.log; echo '# kills: 12 kills'; echo '# others: 3'; } >ran.log
+{ cat good.log; echo '# mc/lane: 5 of 9'
+	echo '# kills: 12 kills'; echo '# others: 3'; } >ran.log
 { cat good.trs; echo ':test-result: PASS 9 - it holds (P3)'; } >ran.trs
 ok "what engines did is shown above the last line" \
-	bash -c "$summary 0 ran.log | tail -n 3 | head -n 2 | tr -d ' \n' |
-		grep -qx 'engines:kills12kills'"
+	bash -c "$summary 0 ran.log | tail -n 4 | head -n 3 | tr -d ' \n' |
+		grep -qx 'engines:mc/lane5of9kills12kills'"
 ok "a promise whose test ran lets the run pass" env WBC_PROMISES=promises \
 	$summary 0 ran.log
 export WBC_PROMISES=promises

@@ -12,10 +12,10 @@
 # counted once more.
 #
 # An engine says how much it did in a line `# NAME: ...` of its log, NAME one
-# of those below.  If $WBC_PROMISES is a table of promises, each that has no
+# of those below, or NAME/PART.  If $WBC_PROMISES is a table of promises, each that has no
 # test which ran is a failure, see promises.sh.
 
-engines='mc|sweep|storm|fuzz|mutants|kills'
+engines='(mc|sweep|storm|fuzz|mutants|kills)(/[a-z_]+)?'
 made=$1
 shift
 
@@ -57,7 +57,7 @@ done
 	}
 	$1 == "engine" {
 		engine = $2
-		sub(/^engine [a-z]+ /, "")
+		sub(/^engine [a-z_\/]+ /, "")
 		did[++n_did] = sprintf("  %-8s %s", engine, $0)
 		next
 	}
