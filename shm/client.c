@@ -219,6 +219,27 @@ static void thread_exits(void *thread)
 }
 
 /*
+ * musl has one lock over all keys, and a child that is forked while a thread
+ * holds it would wait for it for ever; so a fork waits for us.
+ */
+static int create_key(struct wbci_client *c)
+{
+	int error;
+
+	pthread_mutex_lock(&clients_mutex);
+	error = -pthread_key_create(&c->key, thread_exits);
+	pthread_mutex_unlock(&clients_mutex);
+	return error;
+}
+
+static void delete_key(struct wbci_client *c)
+{
+	pthread_mutex_lock(&clients_mutex);
+	pthread_key_delete(c->key);
+	pthread_mutex_unlock(&clients_mutex);
+}
+
+/*
  * Not to be cancelled while a mutex or a half-made slot is held: opening and
  * closing files are places where a thread may be.
  */
@@ -257,7 +278,7 @@ static int open_client(struct wbci_client **client, const char *path,
 	c->threads = map_wiped(c->segment.geo.n_threads * sizeof(*c->threads));
 	if (!c->threads)
 		goto unmap_attached;
-	error = -pthread_key_create(&c->key, thread_exits);
+	error = create_key(c);
 	if (error)
 		goto unmap_threads;
 	pthread_mutex_init(&c->mutex, NULL);
@@ -278,7 +299,7 @@ static int open_client(struct wbci_client **client, const char *path,
 	return 0;
 delete_key:
 	pthread_mutex_destroy(&c->mutex);
-	pthread_key_delete(c->key);
+	delete_key(c);
 unmap_threads:
 	munmap(c->threads, c->segment.geo.n_threads * sizeof(*c->threads));
 unmap_attached:
@@ -341,7 +362,7 @@ void wbci_client_close(struct wbci_client **client)
 	/* In a forked child that never used it there is nothing to free. */
 	if (*c->attached)
 		detach(c);
-	pthread_key_delete(c->key);
+	delete_key(c);
 	pthread_mutex_destroy(&c->mutex);
 	munmap(c->threads, c->segment.geo.n_threads * sizeof(*c->threads));
 	munmap(c->attached, WBCI_SYS_PAGE);

@@ -64,9 +64,12 @@ FUZZ_TESTS = \
 	tests/fuzz/segment
 
 SCRIPT_TESTS = \
+	tests/abi/arm64.sh \
+	tests/abi/musl.sh \
 	tests/abi/headers.sh \
 	tests/abi/house.sh \
 	tests/abi/man.sh \
+	tests/abi/promises.sh \
 	tests/abi/symbols.sh \
 	tests/abi/warnings.sh \
 	tests/tap/selftest.sh \
@@ -77,6 +80,13 @@ SCRIPT_TESTS = \
 	tests/tools/shmctl.bats \
 	tests/tools/shmdump.bats
 
+# Those with a long form, for `make soak`: with WBC_SOAK_SECONDS they go on so
+# long, from WBC_SEED; unit/soak.h and unit/dice.h read both.
+SOAK_TESTS = tests/crash/clients
+if WITH_FLUSHER
+SOAK_TESTS += tests/crash/points
+endif
+
 # What several tests include.
 TEST_SHARED = \
 	tests/tools/common.bash \
@@ -84,6 +94,7 @@ TEST_SHARED = \
 	tests/unit/dice.h \
 	tests/unit/rig.h \
 	tests/unit/scratch.h \
+	tests/unit/soak.h \
 	tests/unit/step.h \
 	tests/unit/value.h
 
@@ -187,16 +198,20 @@ endif
 
 # Every test runs under tests/tap/bounded, which ends it, and whatever it
 # left running, after TEST_TIMEOUT seconds, and gives it a TMPDIR of its own.
+# One that needs longer has its seconds in TEST_TIMEOUTS, as NAME=SECONDS.
 check_PROGRAMS += tests/tap/bounded
 tests_tap_bounded_SOURCES = tests/tap/bounded.c
 tests_tap_bounded_LDADD =
 check_PROGRAMS += tests/tap/sample
+check_PROGRAMS += tests/abi/together
 BOUNDED = $(abs_top_builddir)/tests/tap/bounded $(TEST_TIMEOUT)
 if SANITIZE
 TEST_TIMEOUT = 900
 else
 TEST_TIMEOUT = 300
 endif
+
+TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800
 
 TEST_EXTENSIONS = .bats .sh
 TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
@@ -211,17 +226,41 @@ AM_TESTS_ENVIRONMENT = \
 	WBC_BUILD='$(abs_top_builddir)'; export WBC_BUILD; \
 	WBC_SRC='$(abs_top_srcdir)'; export WBC_SRC; \
 	WBC_SANITIZE='$(WBC_SANITIZE)'; export WBC_SANITIZE; \
+	WBC_TEST_TIMEOUTS='$(TEST_TIMEOUTS)'; export WBC_TEST_TIMEOUTS; \
 	PATH='$(abs_top_builddir)/flusher:$(abs_top_builddir)/tools':"$$PATH"; \
 	export PATH;
 
-EXTRA_DIST += tests/tap/summary.sh tests/tap/tap.sh tests/abi/declared.pl \
+EXTRA_DIST += tests/tap/promises.sh tests/tap/soak.sh tests/tap/summary.sh \
+	tests/tap/tap.sh \
+	tests/abi/declared.pl tests/abi/port.sh doc/promises.md \
 	tests/fuzz/control.sh tests/fuzz/corpus tests/fuzz/libfuzzer.c \
 	tests/fuzz/replay.c tests/fuzz/run.sh \
 	$(SCRIPT_TESTS) $(TEST_SHARED)
 
 # The tests, and last of all one line that counts what they checked.  It takes
-# the place of automake's own rule, which ends with a box of totals.
+# the place of automake's own rule, which ends with a box of totals.  Each
+# promise must have tests that ran, unless `make` was told which tests to run.
+# As many run at a time as there are processors, unless -j says otherwise: none
+# is alone on the machine, nor looks at anything but its own folder.
+if WITH_FLUSHER
+PROMISES = $(srcdir)/doc/promises.md
+endif
 check-TESTS: $(check_PROGRAMS) $(check_LTLIBRARIES)
 	@rm -f $(TEST_LOGS) $(TEST_LOGS:.log=.trs) $(TEST_SUITE_LOG)
-	@rc=0; $(MAKE) $(AM_MAKEFLAGS) $(TEST_SUITE_LOG) || rc=$$?; \
-	AWK='$(AWK)' $(SHELL) $(srcdir)/tests/tap/summary.sh $$rc $(TEST_LOGS)
+	@case "$$MAKEFLAGS" in *-j*) jobs= ;; *) jobs=-j`nproc` ;; esac; \
+	rc=0; $(MAKE) $$jobs $(AM_MAKEFLAGS) $(TEST_SUITE_LOG) || rc=$$?; \
+	case " $$MAKEFLAGS" in \
+	*\ TESTS=*|*\ TEST_LOGS=*) promises= ;; \
+	*) promises='$(PROMISES)' ;; \
+	esac; \
+	WBC_PROMISES=$$promises AWK='$(AWK)' \
+	$(SHELL) $(srcdir)/tests/tap/summary.sh $$rc $(TEST_LOGS)
+
+# The long forms, for a number of hours, or SECONDS=n.
+soak: all $(check_PROGRAMS) $(check_LTLIBRARIES)
+	@$(AM_TESTS_ENVIRONMENT) \
+	seconds=`echo '$(HOURS) $(SECONDS)' | $(AWK) '/^ *[0-9.]/ \
+		{ print int(NF > 1 || /^ / ? $$NF : $$1 * 3600) }'`; \
+	$(SHELL) $(srcdir)/tests/tap/soak.sh "$$seconds" $(SOAK_TESTS)
+
+.PHONY: soak

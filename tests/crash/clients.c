@@ -29,6 +29,7 @@
 #include "unit/child.h"
 #include "unit/dice.h"
 #include "unit/scratch.h"
+#include "unit/soak.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 #define SPEC                                                                   \
@@ -271,9 +272,8 @@ static void kill_one(struct child *c, unsigned i, struct dice *d,
 	result->in_section += in_section;
 }
 
-static void kill_many(struct result *result)
+static void kill_many(struct dice *d, struct result *result)
 {
-	struct dice d = dice_seeded();
 	struct child c[CLIENTS];
 	struct wbci_rounds r;
 	unsigned in_section;
@@ -281,13 +281,13 @@ static void kill_many(struct result *result)
 	if (wbci_rounds_init(&r, parents->client))
 		tap_bail("no rounds");
 	for (unsigned i = 0; i < CLIENTS; i++)
-		start(&c[i], i, &d);
+		start(&c[i], i, d);
 	for (unsigned kills = 0; kills < KILLS; kills++) {
-		unsigned i = dice_below(&d, VICTIMS);
+		unsigned i = dice_below(d, VICTIMS);
 
 		atomic_store(&orders->kills, kills);
-		kill_one(&c[i], i, &d, result);
-		start(&c[i], i, &d);
+		kill_one(&c[i], i, d, result);
+		start(&c[i], i, d);
 		if (kills % 8 == 0)
 			result->bad_rounds += do_round(&r);
 	}
@@ -414,10 +414,10 @@ static void check_slots(const struct result *result)
 	tap_ok(result->dead <= KILLS && result->dead > KILLS / 2,
 	       "of %u killed, %u were attached and reaped, once each (P9)",
 	       KILLS, result->dead);
-	tap_diag("%u of them died in a section", result->in_section);
 }
 
-int main(void)
+/* A segment's life: so many kills, and everything counted. */
+static void pass(struct dice *d)
 {
 	struct wbc_options o = scratch_options();
 	struct result result = {0};
@@ -427,19 +427,20 @@ int main(void)
 	scratch_make(&dir);
 	parents = scratch_open(&dir, &o);
 	parents_table = scratch_table(parents, SPEC);
-	orders = child_shared(sizeof(*orders));
-	for (unsigned i = 0; i < CLIENTS; i++)
-		pages[i] = child_shared(sizeof(struct page));
+	memset(&books, 0, sizeof(books));
+	atomic_store(&orders->stop, false);
 
-	kill_many(&result);
+	kill_many(d, &result);
 	for (unsigned row = 0; row < ROWS; row++) {
 		for (unsigned i = 0; i < COLUMNS; i++) {
 			adds += books.acknowledged[row][i];
 			doubts += books.doubtful[row][i];
 		}
 	}
-	tap_diag("%llu adds acknowledged, %llu in doubt",
-	         (unsigned long long)adds, (unsigned long long)doubts);
+	tap_diag("kills: %u clients at random moments, %u in a section, %llu "
+	         "adds acknowledged, %llu in doubt",
+	         KILLS, result.in_section, (unsigned long long)adds,
+	         (unsigned long long)doubts);
 	tap_is_uint(result.by_themselves, 0,
 	            "%u kills: no client ended otherwise, nor had an error "
 	            "(P2)",
@@ -452,5 +453,18 @@ int main(void)
 	check_oracle();
 	wbc_close(&parents);
 	scratch_remove(&dir);
+}
+
+int main(void)
+{
+	struct soak soak = soak_begin();
+	struct dice d = dice_seeded();
+
+	orders = child_shared(sizeof(*orders));
+	for (unsigned i = 0; i < CLIENTS; i++)
+		pages[i] = child_shared(sizeof(struct page));
+	do
+		pass(&d);
+	while (soak_goes_on(&soak));
 	return tap_done();
 }

@@ -19,6 +19,7 @@
 #include "crash/crew.h"
 #include "tap/tap.h"
 #include "unit/dice.h"
+#include "unit/soak.h"
 
 #define POINTS_MAX 128
 #define NAME_BYTES 64
@@ -306,11 +307,19 @@ static void random_kills(struct dice *d, unsigned kills)
 
 int main(void)
 {
+	struct soak soak = soak_begin();
 	struct dice d = dice_seeded();
+	unsigned passes = 0;
 
 	list_points();
 	each_point();
-	three_in_a_row(&d, 30);
-	random_kills(&d, 50);
+	do {
+		three_in_a_row(&d, 30);
+		random_kills(&d, 50);
+		passes++;
+	} while (soak_goes_on(&soak));
+	tap_diag("kills: the flusher, twice at each of %u points, at %u random "
+	         "points and %u random moments",
+	         n_points, passes * 90, passes * 50);
 	return tap_done();
 }

@@ -22,6 +22,7 @@ MC_FILES = \
 
 check_PROGRAMS += $(MC_TESTS)
 TESTS += $(MC_TESTS)
+SOAK_TESTS += $(MC_TESTS)
 
 if SANITIZE
 # A sanitizer's library and our hooks exclude each other.

@@ -4,10 +4,12 @@
 /*
  * bounded SECONDS COMMAND [ARGUMENTS] - run one test, and clean up after it
  *
- * The test gets a session and a TMPDIR of its own.  After SECONDS it is
- * killed and that is its failure, so that a hang ends.  Whatever it started
- * and left behind, daemons too, is adopted by us (we are their subreaper) and
- * killed, stopped or not.  A signal that ends us ends all of them first.
+ * The test gets a session and a TMPDIR of its own.  After SECONDS, or more
+ * where $WBC_TEST_TIMEOUTS has "NAME=SECONDS" and a word of the command ends
+ * with this name, it is killed and that is its failure, so that a hang ends.
+ * Whatever it started and left behind, daemons too, is adopted by us (we are
+ * their subreaper) and killed, stopped or not.  A signal that ends us ends all
+ * of them first.
  *
  * Exit: the test's status, 128 + n if signal n killed it, 124 if time was up,
  * 125 if it could not be run.
@@ -167,11 +169,39 @@ static void remove_tree(const char *path)
 		waitpid(pid, NULL, 0);
 }
 
+static bool ends_with(const char *word, const char *end, size_t len)
+{
+	size_t has = strlen(word);
+
+	return has >= len && memcmp(word + has - len, end, len) == 0;
+}
+
+/* The longest that the list has for this command; 0 if it has none. */
+static double limit_of(const char *list, char **command)
+{
+	double limit = 0, s;
+	const char *equals;
+
+	for (; list && *list;
+	     list += strcspn(list, " "), list += *list == ' ') {
+		size_t len = strcspn(list, " ");
+
+		equals = memchr(list, '=', len);
+		if (!equals)
+			continue;
+		s = atof(equals + 1);
+		for (char **word = command; *word && s > limit; word++)
+			if (ends_with(*word, list, (size_t)(equals - list)))
+				limit = s;
+	}
+	return limit;
+}
+
 int main(int argc, char **argv)
 {
 	const char *tmp = getenv("TMPDIR");
 	char dir[PATH_MAX];
-	double begin = now_s(), limit;
+	double begin = now_s(), limit, own;
 	sigset_t awaited, before;
 	unsigned left_over;
 	int status;
@@ -180,6 +210,8 @@ int main(int argc, char **argv)
 		fputs("usage: bounded SECONDS COMMAND [ARGUMENTS]\n", stderr);
 		return 125;
 	}
+	own = limit_of(getenv("WBC_TEST_TIMEOUTS"), argv + 2);
+	limit = own > limit ? own : limit;
 	snprintf(dir, sizeof(dir), "%s/wbctest-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(dir))
 		die("%s", dir);
@@ -198,7 +230,7 @@ int main(int argc, char **argv)
 	remove_tree(dir);
 
 	if (status == 124)
-		printf("# killed after %s s\n", argv[1]);
+		printf("# killed after %g s\n", limit);
 	else if (left_over)
 		printf("# left %u process%s running\n", left_over,
 		       left_over == 1 ? "" : "es");

@@ -81,4 +81,55 @@ ok "a test that never ran is a failure" \
 	counts 1 '6 passed, 1 failed, 1 skipped' good.log absent.log
 ok "a failed make is a failure, whatever the tests left" \
 	bash -c "! $summary 2 good.log"
+
+WBC_TEST_TIMEOUTS='tests/tap/other=9 tests/tap/sample=2' \
+	"$bounded" 1 "$sample" hang >own.log 2>&1
+ok "a test that has a longer limit of its own gets it" \
+	grep -qx '# killed after 2 s' own.log
+
+# A soak of a test that is good at first, and then is not.
+mkdir -p tests/tap
+ln -s "$bounded" tests/tap/bounded
+cat >fickle <<'EOF'
+#!/bin/sh
+echo "# kills: $WBC_SOAK_SECONDS s from $WBC_SEED"
+test "$WBC_SEED" -lt 7 && echo "ok 1 - $WBC_SEED" && exit
+echo "not ok 1 - $WBC_SEED"
+exit 1
+EOF
+chmod +x fickle
+soak="sh $WBC_SRC/tests/tap/soak.sh"
+WBC_SEED=5 $soak 9000 fickle >soak.out
+soaked=$?
+ok "a soak ends at the first failure" [ "$soaked" -eq 1 ]
+ok "it counts what it did before" \
+	[ "$(tail -n 1 soak.out)" = '2 passed, 1 failed, 0 skipped' ]
+ok "it says how to repeat that" grep -qx \
+	'soak: make soak SECONDS=600 SOAK_TESTS=fickle WBC_SEED=7' soak.out
+ok "it shows how much was done" grep -qx '  kills: 600 s from 6' soak.out
+ok "a soak without a time is refused" bash -c "! $soak '' fickle 2>/dev/null"
+printf '#!/bin/sh\n' >silent.sh
+ok "a soak of a test without results fails" \
+	bash -c "! WBC_SRC=. $soak 1 silent.sh >/dev/null"
+
+# What engines did, and promises, in a run of two tests.
+for i in $(seq 15); do
+	echo "| P$i | any | not yet | |"
+done | sed 's/^| P3 .*/| P3 | any | ran | |/' >promises
+{ cat good.log; echo '# mc/lane: 5 of 9'
+	echo '# kills: 12 kills'; echo '# others: 3'; } >ran.log
+{ cat good.trs; echo ':test-result: PASS 9 - it holds (P3)'; } >ran.trs
+ok "what engines did is shown above the last line" \
+	bash -c "$summary 0 ran.log | tail -n 4 | head -n 3 | tr -d ' \n' |
+		grep -qx 'engines:mc/lane5of9kills12kills'"
+ok "a promise whose test ran lets the run pass" env WBC_PROMISES=promises \
+	$summary 0 ran.log
+export WBC_PROMISES=promises
+ok "a promise whose test did not run makes the run fail" \
+	counts 1 '6 passed, 2 failed, 1 skipped' good.log
+cp good.log ran.log
+cp good.trs ran.trs
+ok "so does one that no result names" \
+	counts 1 '6 passed, 1 failed, 1 skipped' ran.log
+unset WBC_PROMISES
 done_testing

@@ -5,22 +5,38 @@
 # summary.sh STATUS LOG... - the last lines of `make check`
 #
 # STATUS is what the tests' make ended with, each LOG a test's log, beside
-# which lies its .trs.  Prints the slow tests, what failed, and as the very
-# last line how many results passed, failed and were skipped.  A test that
-# left no result at all counts as one failure.  The exit status each test
-# program gives when its own results are bad is not counted once more.
+# which lies its .trs.  Prints the slow tests, what failed, how much each
+# engine did, and as the very last line how many results passed, failed and
+# were skipped.  A test that left no result at all counts as one failure.  The
+# exit status each test program gives when its own results are bad is not
+# counted once more.
+#
+# An engine says how much it did in a line `# NAME: ...` of its log, NAME one
+# of those below, or NAME/PART.  If $WBC_PROMISES is a table of promises, each that has no
+# test which ran is a failure, see promises.sh.
 
+engines='(mc|sweep|storm|fuzz|mutants|kills)(/[a-z_]+)?'
 made=$1
 shift
 
+names=
 for log; do
-	name=${log%.log}
-	echo "test $name"
-	test -f "$log" && sed -n \
-		-e "s|^# took \([0-9.]*\) s\$|took \1 $name|p" \
-		-e '$s|^ERROR: .* - exited with status 1$|status|p' "$log"
-	test -f "$name.trs" && grep '^:test-result: ' "$name.trs"
-done | LC_ALL=C ${AWK:-awk} -v made="$made" '
+	names="$names ${log%.log}"
+done
+
+{
+	for name in $names; do
+		log=$name.log
+		echo "test $name"
+		test -f "$log" && sed -nE \
+			-e "s%^# ($engines): %engine \\1 %p" \
+			-e "s|^# took ([0-9.]*) s\$|took \\1 $name|p" \
+			-e '$s|^ERROR: .* - exited with status 1$|status|p' "$log"
+		test -f "$name.trs" && grep '^:test-result: ' "$name.trs"
+	done
+	test -z "${WBC_PROMISES-}" ||
+		sh "${0%/*}/promises.sh" "$WBC_PROMISES" $names
+} | LC_ALL=C ${AWK:-awk} -v made="$made" '
 	function close_test() {
 		if (name == "")
 			return
@@ -32,10 +48,17 @@ done | LC_ALL=C ${AWK:-awk} -v made="$made" '
 		failed += bad + errors
 		if (bad + errors > 0)
 			print "failed: " name ".log"
+		name = ""
 	}
 	$1 == "took" {
 		if ($2 >= 5)
 			printf "slow: %6.1f s  %s\n", $2, $3
+		next
+	}
+	$1 == "engine" {
+		engine = $2
+		sub(/^engine [a-z_\/]+ /, "")
+		did[++n_did] = sprintf("  %-8s %s", engine, $0)
 		next
 	}
 	$1 == "status" { status = 1; next }
@@ -45,14 +68,25 @@ done | LC_ALL=C ${AWK:-awk} -v made="$made" '
 		results = bad = errors = status = 0
 		next
 	}
+	$1 == "promise" { broken[++n_broken] = $0; next }
+	$1 == "promises:" { promises = $0; next }
 	$2 == "PASS"  { passed++; results++ }
 	$2 == "SKIP" || $2 == "XFAIL" { skipped++; results++ }
 	$2 == "FAIL" || $2 == "XPASS" { bad++; results++ }
 	$2 == "ERROR" { errors++ }
 	END {
 		close_test()
+		for (i = 1; i <= n_broken; i++)
+			print broken[i]
+		failed += n_broken
 		if (passed + failed + skipped == 0)
 			print "no test ran"
+		if (n_did)
+			print "engines:"
+		for (i = 1; i <= n_did; i++)
+			print did[i]
+		if (promises)
+			print promises
 		printf "%d passed, %d failed, %d skipped\n", \
 			passed, failed, skipped
 		exit made != 0 || failed > 0 || passed == 0

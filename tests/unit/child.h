@@ -187,6 +187,46 @@ static inline bool child_refuse(long call, unsigned arg, uint32_t flags,
 	               0;
 }
 
+/**
+ * child_lacks_dontfork() - does a child get what was marked MADV_DONTFORK?
+ *
+ * Kernels keep it from the child; an emulator of another processor may pass
+ * over such advice, and then a child holds its parent's lock.
+ */
+static inline bool child_lacks_dontfork(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool lacks;
+	pid_t pid;
+
+	if (p == MAP_FAILED)
+		tap_bail("mmap: %d", errno);
+	madvise(p, 4096, MADV_DONTFORK);
+	pid = fork();
+	if (pid == 0)
+		tap_child_exit(msync(p, 4096, MS_ASYNC) == 0);
+	lacks = child_reap(pid) != 0;
+	munmap(p, 4096);
+	return lacks;
+}
+
+/* Can a child become this program anew?  Not under an emulator. */
+static inline bool child_can_exec(void)
+{
+	enum { REFUSED = 77 };
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close(STDIN_FILENO);
+		close(STDOUT_FILENO);
+		close(STDERR_FILENO);
+		execl("/proc/self/exe", "again", "no such test", (char *)NULL);
+		tap_child_exit(REFUSED);
+	}
+	return child_reap(pid) != REFUSED;
+}
+
 static inline bool child_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -269,6 +269,10 @@ static void test_orphans(void)
 {
 	struct site site;
 
+	if (child_lacks_dontfork()) {
+		tap_skip(12, "MADV_DONTFORK does nothing here");
+		return;
+	}
 	/* Else grandchildren would be init's to wait for. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
 	site_open(&site, 4, 4);
@@ -313,6 +317,10 @@ static void test_exec(void)
 	struct site site;
 	struct child c;
 
+	if (!child_can_exec()) {
+		tap_skip(6, "a process cannot become this program anew here");
+		return;
+	}
 	site_open(&site, 4, 4);
 	c = child_start(becomes_another, &site);
 	child_hear(c.line);
@@ -1122,6 +1130,11 @@ static void test_fork_in_churn(void)
 	tap_skip(5, "the sanitizers' own locks do not survive such forks");
 	return;
 #endif
+	if (!child_can_exec()) {
+		tap_skip(5,
+		         "an emulator's own locks do not survive such forks");
+		return;
+	}
 	site_open(&site, 16, 32);
 	churn.site = &site;
 	for (unsigned i = 0; i < N(churns); i++) {
