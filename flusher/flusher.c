@@ -84,12 +84,21 @@ static void ask_flush_all(struct wbci_flusher *f, uint64_t round)
 		ask_flush(f, f->queues.queue[i], round);
 }
 
+/* A request for rounds, of which there are none beyond the next. */
+static uint64_t asked(const struct wbci_segment *s, order_u64 *word)
+{
+	uint64_t want = order_load_seq(word);
+	uint64_t most = order_load_seq(&s->control->cycle) + 1;
+
+	return want < most ? want : most;
+}
+
 /* What was asked since the last look.  True: a round is wanted now. */
 static bool take_requests(struct wbci_flusher *f)
 {
 	const struct wbci_segment *s = &f->client->segment;
 	uint64_t sync_want = order_load_seq(&s->control->sync_want);
-	uint64_t flush_want = order_load_seq(&s->control->flush_want);
+	uint64_t flush_want = asked(s, &s->control->flush_want);
 	bool round = sync_want > f->sync_seen ||
 	             flush_want > f->flush_seen || wbci_upkeep_wanted(f);
 
@@ -105,7 +114,7 @@ static bool take_requests(struct wbci_flusher *f)
 	}
 	for (unsigned i = 0; i < f->queues.n_tables; i++) {
 		struct wbci_queue *q = f->queues.of_table[i];
-		uint64_t want = order_load_seq(&s->tables[i].want);
+		uint64_t want = asked(s, &s->tables[i].want);
 
 		if (!q || want <= q->want_seen)
 			continue;
@@ -222,8 +231,10 @@ static void left_in_segment(struct wbci_flusher *f, int error)
 {
 	wbci_log("left-in-segment", LOG_TEXT("segment",
 	                                     f->client->segment.path),
-	         LOG_TEXT("reason", "the journal cannot be written; keep the "
-	                            "segment, mend the journal's disk, start "
+	         LOG_TEXT("error", wbc_strerror(error)),
+	         LOG_TEXT("reason", "the last round is not journaled; keep the "
+	                            "segment, mend what the error names (the "
+	                            "journal's disk, memory), start "
 	                            "wbc-flusher again"));
 	f->fatal = error;
 }

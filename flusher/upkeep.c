@@ -104,6 +104,9 @@ static void look_around(struct wbci_flusher *f, int64_t now)
 	u->next_look_ns = now + LOOK_NS;
 	reap(f);
 	grow_ahead(f);
+	/* Rounds move the epoch on by two, and a page's limbo bitmaps of odd
+	 * and even epochs are to have their turns alike. */
+	wbci_epoch_advance(f->client);
 	tidy_pages(f, TIDY_PAGES);
 	if (!order_load(&s->control->closed) && !wbci_segment_unlinked(s))
 		return;

@@ -83,7 +83,7 @@ static const unsigned char *long_tail(const struct wbci_segment *s,
                                       uint64_t offset, uint16_t len)
 {
 	struct entry_shm *e = wbci_at(s, offset);
-	unsigned n = e->n_cells;
+	unsigned n = *(volatile uint8_t *)&e->n_cells;
 
 	if (n > WBC_COUNTERS_MAX || len > WBC_KEY_MAX ||
 	    !wbci_in_page(s, offset, wbci_entry_bytes(n, len)))
@@ -314,8 +314,11 @@ int wbci_index_unlink(struct wbci_thread *t, const struct wbci_key *k,
 		at = descend(&p, &word, &depth, false);
 		if (!at)
 			return WBC_E_CORRUPT;
+		/* A word that names it otherwise than we would is damaged, and
+		 * would be met again and again. */
 		if (word != mine)
-			return 0;
+			return wbci_ref_offset(word) == entry ? WBC_E_CORRUPT
+			                                      : 0;
 		if (order_cas(at, &word, INDEX_EMPTY))
 			return 1;
 	}

@@ -176,7 +176,7 @@ static void place(struct wbci_segment *s)
 	s->extents = wbci_at(s, h->extents_off);
 	s->root_mask = (UINT64_C(1) << h->root_bits) - 1;
 	s->block_end = (uint64_t)h->n_extents * WBCI_EXTENT_BYTES -
-	               2 * WBCI_BLOCK_MIN;
+	               WBCI_HOT_BYTES;
 }
 
 int wbci_segment_open(struct wbci_segment *s, const char *path, bool writable,

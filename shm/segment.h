@@ -30,6 +30,11 @@ struct wbci_create {
 	uint32_t lane_bytes;
 };
 
+/* What the hot way reads of a block without another check: an entry with all
+ * its cells.  Blocks that end nearer to the end of the file are the slow
+ * way's. */
+#define WBCI_HOT_BYTES 512u
+
 /* This process's view of a segment. */
 struct wbci_segment {
 	unsigned char *base;
@@ -46,7 +51,7 @@ struct wbci_segment {
 	unsigned char *lanes;
 	unsigned char *extents;
 	uint64_t root_mask;
-	uint64_t block_end; /* the last place of a block, behind extents */
+	uint64_t block_end; /* behind extents: the last place that is hot */
 	bool writable;
 	int fd; /* its open file description holds no lock */
 	dev_t dev;

@@ -147,7 +147,7 @@ static void lay_out(const struct mc_shape *shape)
 	s->extents = wbci_at(s, h->extents_off);
 	s->root_mask = (UINT64_C(1) << h->root_bits) - 1;
 	s->block_end =
-		(uint64_t)h->n_extents * WBCI_EXTENT_BYTES - 2 * WBCI_BLOCK_MIN;
+		(uint64_t)h->n_extents * WBCI_EXTENT_BYTES - WBCI_HOT_BYTES;
 	s->writable = true;
 	s->fd = MC_SEGMENT_FD;
 	s->ino = 1;
