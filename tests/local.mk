@@ -47,6 +47,7 @@ FLUSHER_TESTS = \
 	tests/crash/refused \
 	tests/crash/requests \
 	tests/crash/stopped \
+	tests/crash/storm \
 	tests/crash/takeover \
 	tests/crash/threads \
 	tests/crash/tight
@@ -111,6 +112,11 @@ tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
+tests_crash_storm_SOURCES = \
+	tests/crash/storm.c tests/crash/storm.h \
+	tests/crash/storm_books.c \
+	tests/crash/storm_client.c
+tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
