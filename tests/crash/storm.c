@@ -37,7 +37,8 @@ enum {
 	KILLS = 2000,
 	LYING_KILLS = 20,
 	NOTICED = 200,   /* calls of others while somebody is stopped */
-	HALT_MOST = 600, /* instructions */
+	HALT_FROM = 300, /* instructions: less is not in a section yet */
+	HALT_MORE = 800,
 	EAT_MOST = 40000,
 	FILL_STEPS = 12
 };
@@ -244,7 +245,8 @@ static void stop_client(struct storm *s, unsigned i)
 
 	if (s->places[i].stopped)
 		return;
-	atomic_store(&s->w->halt[i], 1 + dice_below(&s->dice, HALT_MOST));
+	atomic_store(&s->w->halt[i],
+	             HALT_FROM + dice_below(&s->dice, HALT_MORE));
 	if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) {
 		violated(s, "a client ended", status);
 		settle_place(s, i, pid);
