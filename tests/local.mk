@@ -41,6 +41,7 @@ FLUSHER_TESTS = \
 	tests/crash/growth \
 	tests/crash/locked \
 	tests/crash/lost \
+	tests/crash/million \
 	tests/crash/namespaces \
 	tests/crash/options \
 	tests/crash/order \
@@ -107,6 +108,7 @@ tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
+tests_crash_million_LDADD = $(CRASH_LIBS)
 tests_crash_namespaces_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
