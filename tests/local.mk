@@ -39,6 +39,7 @@ FLUSHER_TESTS = \
 	tests/crash/denied \
 	tests/crash/full \
 	tests/crash/growth \
+	tests/crash/lingering \
 	tests/crash/locked \
 	tests/crash/lost \
 	tests/crash/million \
@@ -106,6 +107,7 @@ tests_crash_database_LDADD = $(CRASH_LIBS)
 tests_crash_denied_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
+tests_crash_lingering_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
 tests_crash_million_LDADD = $(CRASH_LIBS)
