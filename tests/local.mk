@@ -120,8 +120,11 @@ tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
 tests_crash_storm_SOURCES = \
 	tests/crash/storm.c tests/crash/storm.h \
+	tests/crash/storm_actor.h \
 	tests/crash/storm_books.c \
-	tests/crash/storm_client.c
+	tests/crash/storm_calls.c \
+	tests/crash/storm_client.c \
+	tests/crash/storm_weather.c tests/crash/storm_weather.h
 tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)

@@ -5,9 +5,10 @@
  * A storm: clients of one segment, and its flusher, killed, stopped, forked,
  * cancelled and robbed of their descriptors and their room at random.
  *
- *   storm.c         the weather: what happens to whom, and the test
- *   storm_client.c  what a client does
- *   storm_books.c   the oracle: what there must be in the end
+ *   storm.c          the test
+ *   storm_weather.c  what happens to whom
+ *   storm_client.c   what a client does, by the calls in storm_calls.c
+ *   storm_books.c    the oracle: what there must be in the end
  *
  * All of them meet in the world, a file that everybody maps.  Who acts, a
  * process or a thread, does so at a desk of its own, and notes there what it
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "rig.h"
+#include "shm/segment.h"
 #include "unit/dice.h"
 
 enum {
@@ -31,9 +33,10 @@ enum {
 	STORM_DESKS,
 	STORM_SHARED_ROWS = 24,
 	STORM_NEW_ROWS = 8, /* that are being made at a time */
-	STORM_ROWS = 4096,
+	STORM_ROWS = 256,   /* new rows come round to those that were removed */
 	STORM_COLUMNS = 3,
 	STORM_EXTRAS = 4, /* tables that are only declared */
+	STORM_TABLES = STORM_EXTRAS + 3,
 	STORM_DOUBTS = 1 << 20
 };
 
@@ -126,14 +129,9 @@ void storm_tables(struct rig *r);
 unsigned storm_check_sums(struct storm_world *w, const struct rig *r);
 unsigned storm_check_inserts(struct storm_world *w, const struct rig *r);
 
-/**
- * storm_check_memory() - is no more in use than the same keys need?
- * @c:     handle on the segment; nobody else is attached
- * @eaten: rows of that table
- *
- * Return: size classes that have over a page of blocks too many.
- */
-unsigned storm_check_memory(struct wbc *c, const struct rig *r, uint32_t eaten);
+/* Blocks that are not free: those in use, and those that were retired. */
+void storm_blocks(const struct wbci_segment *s, uint64_t *used,
+                  uint64_t *limbo);
 
 /* storm_client.c */
 

@@ -125,6 +125,9 @@ void storm_tables(struct rig *r)
 	r->tables[2] = storm_eaten;
 	for (unsigned i = 0; i < STORM_EXTRAS; i++)
 		r->tables[3 + i] = storm_extras[i];
+	/* Rows that are not new any more are soon removed. */
+	r->extra[0] = "--idle";
+	r->extra[1] = "500ms";
 	rig_sql(r, tables_sql);
 }
 
@@ -281,94 +284,19 @@ unsigned storm_check_inserts(struct storm_world *w, const struct rig *r)
 	              0);
 }
 
-/* Blocks that are not free, by kind and class. */
-struct census {
-	uint64_t blocks[3][WBCI_CLASSES];
-};
-
-static void take_census(const struct wbci_segment *s, struct census *census)
+void storm_blocks(const struct wbci_segment *s, uint64_t *used, uint64_t *limbo)
 {
 	uint32_t n = wbci_committed(s) * WBCI_PAGES_PER_EXTENT;
 
-	memset(census, 0, sizeof(*census));
-	for (uint32_t page = 0; page < n; page++) {
-		uint64_t word = order_load(&s->words[page]);
+	*used = *limbo = 0;
+	for (uint32_t i = 0; i < n * WBCI_BITMAP_WORDS; i++) {
+		const struct meta_shm *meta = &s->metas[i / WBCI_BITMAP_WORDS];
+		unsigned w = i % WBCI_BITMAP_WORDS;
+		uint64_t alloc = order_load(&meta->alloc[w]), retired = 0;
 
-		if (wbci_page_kind(word) > PAGE_BLOCKS ||
-		    wbci_page_class(word) >= WBCI_CLASSES)
-			tap_bail("page %u is of no kind", page);
-		for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
-			census->blocks[wbci_page_kind(word)]
-				      [wbci_page_class(word)] +=
-				(unsigned)__builtin_popcountll(
-					order_load(&s->metas[page].alloc[w]));
+		for (unsigned g = 0; g < 4; g++)
+			retired |= order_load(&meta->limbo[g][w]);
+		*used += (unsigned)__builtin_popcountll(alloc & ~retired);
+		*limbo += (unsigned)__builtin_popcountll(alloc & retired);
 	}
-}
-
-static void add_row(void *table, const int64_t *n)
-{
-	struct wbc_value key[2];
-	char name[256];
-
-	storm_key((uint32_t)n[0], name, key);
-	if (wbc_add_int64(table, key, 2, 2, 1))
-		tap_bail("a row more cannot be had");
-}
-
-/* A segment in which one client has made the same tables and rows in peace. */
-static void take_peaceful(const struct rig *r, uint32_t eaten,
-                          struct census *census)
-{
-	struct wbc_options o = WBC_OPTIONS_INIT;
-	char address[PATH_MAX + 8], path[PATH_MAX], name[256];
-	struct wbc_table *sums, *eat;
-	struct wbc *c;
-
-	snprintf(path, sizeof(path), "%s/peace", r->dir);
-	snprintf(address, sizeof(address), "shm:%s", path);
-	o.flags = WBC_CREATE | WBC_EXCLUSIVE;
-	o.capacity = STORM_ROWS;
-	if (wbc_open(&c, address, &o))
-		tap_bail("%s: no segment", path);
-	sums = rig_table(c, storm_sums);
-	rig_table(c, storm_events);
-	for (unsigned i = 0; i < STORM_EXTRAS; i++)
-		rig_table(c, storm_extras[i]);
-	eat = rig_table(c, storm_eaten);
-	rig_sql_each(r, "SELECT day FROM sums", 1, add_row, sums);
-	for (uint32_t i = 0; i < eaten; i++) {
-		struct wbc_value key = storm_eaten_key(i, name);
-
-		if (wbc_add_int64(eat, &key, 1, 1, 1))
-			tap_bail("a row more cannot be had");
-	}
-	take_census(&c->client->segment, census);
-	wbc_close(&c);
-	unlink(path);
-}
-
-unsigned storm_check_memory(struct wbc *c, const struct rig *r, uint32_t eaten)
-{
-	struct census here, peaceful;
-	unsigned wrong = 0;
-
-	take_census(&c->client->segment, &here);
-	take_peaceful(r, eaten, &peaceful);
-	for (unsigned kind = PAGE_ENTRIES; kind <= PAGE_BLOCKS; kind++) {
-		for (unsigned i = 0; i < WBCI_CLASSES; i++) {
-			uint64_t has = here.blocks[kind][i];
-			uint64_t need = peaceful.blocks[kind][i];
-
-			if (has > need)
-				tap_diag("%s of %u bytes: %llu, needed %llu",
-				         kind == PAGE_ENTRIES ? "entries"
-				                              : "blocks",
-				         wbci_class_bytes[i],
-				         (unsigned long long)has,
-				         (unsigned long long)need);
-			wrong += has >
-			         need + WBCI_PAGE_BYTES / wbci_class_bytes[i];
-		}
-	}
-	return wrong;
 }
