@@ -80,6 +80,8 @@ struct wbc_options {
  *               -ENOSPC    the file system is full (see its message)
  *               -EFBIG     ulimit -f does not allow a file of that size
  *               -EACCES    not permitted
+ *               -EPERM     /proc is not there, which tells one boot of the
+ *                          machine from another
  *               -ESTALE    the segment was closed by `wbc-shmctl rm --force`
  *               WBC_E_FORMAT, WBC_E_LAYOUT, WBC_E_CORRUPT, WBC_E_BOOT,
  *               WBC_E_OWNER  the file is not a segment to be used

@@ -25,6 +25,7 @@
 
 #include "../api/wbc_error.h"
 #include "bus.h"
+#include "lock.h"
 #include "log.h"
 #include "points.h"
 #include "state.h"
@@ -48,19 +49,21 @@ static int lock_segment(struct wbci_flusher *f, const struct wbci_segment *s,
 	                     .l_start = WBCI_LOCK_FLUSHER,
 	                     .l_len = 1};
 	int fd = wbci_segment_description(s);
+	int error;
 
 	if (fd < 0)
 		return wbci_say(m, fd, "segment: %s: %s", s->path,
 		                strerror(-fd));
-	if (!fcntl(fd, F_OFD_SETLK, &lock)) {
+	error = wbci_lock_file(fd, &lock);
+	if (!error) {
 		f->segment_lock = fd;
 		wbci_point(POINT_START_LOCKED);
 		return 0;
 	}
 	close(fd);
-	if (errno != EAGAIN && errno != EACCES)
-		return wbci_say(m, -errno, "segment: %s: cannot lock it: %s",
-		                s->path, strerror(errno));
+	if (error != -EBUSY)
+		return wbci_say(m, error, "segment: %s: cannot lock it: %s",
+		                s->path, strerror(-error));
 	return wbci_say(m, -EBUSY,
 	                "segment: %s: served by another flusher, pid %u; end "
 	                "that one first",

@@ -38,7 +38,8 @@ static void count_corrupt(struct wbci_flusher *f, const char *what,
 	         LOG_NUMBER("count", f->corrupt));
 }
 
-/* Where a table's changes of this round go; NULL: no memory. */
+/* Where a table's changes of this round go; NULL: no memory.  A round sees
+ * each row once, so none is looked for; a plan coalesces in any case. */
 static struct wbci_rowset *fresh_rows(struct wbci_queue *q)
 {
 	const char *spec = q->declared.spec;
@@ -48,7 +49,7 @@ static struct wbci_rowset *fresh_rows(struct wbci_queue *q)
 	q->fresh = malloc(sizeof(*q->fresh));
 	if (!q->fresh)
 		return NULL;
-	if (wbci_rowset_init(q->fresh, spec, strlen(spec), false)) {
+	if (wbci_rowset_init(q->fresh, spec, strlen(spec), true)) {
 		free(q->fresh);
 		q->fresh = NULL;
 	}

@@ -4,6 +4,7 @@
 /* The journal's directory, and the lock on it. */
 
 #include "journal.h"
+#include "lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,8 +82,8 @@ int wbci_journal_lock(const char *dir, bool create,
 	if (fd < 0)
 		return wbci_say(m, -errno, "journal: %s: cannot open: %s", path,
 		                strerror(errno));
-	if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
-		error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+	error = wbci_lock_file(fd, &lock);
+	if (error) {
 		read_holder(fd, holder, sizeof(holder));
 		close(fd);
 		return wbci_say(m, error,

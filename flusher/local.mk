@@ -32,6 +32,8 @@ flusher_libflusher_la_SOURCES = \
 	flusher/letter.c \
 	flusher/letter.h \
 	flusher/load.c \
+	flusher/lock.c \
+	flusher/lock.h \
 	flusher/log.c \
 	flusher/log.h \
 	flusher/notify.c \

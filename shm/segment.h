@@ -84,7 +84,8 @@ int wbci_segment_create(const char *path, const struct wbci_create *how,
  * @writable: false maps it read-only, for tools
  *
  * Return: 0, -ENOENT, -EACCES, -ESTALE (closed), WBC_E_FORMAT,
- * WBC_E_LAYOUT, WBC_E_CORRUPT, WBC_E_BOOT, WBC_E_OWNER, -errno.
+ * WBC_E_LAYOUT, WBC_E_CORRUPT, WBC_E_BOOT, WBC_E_OWNER, -EPERM (no /proc),
+ * -errno.
  */
 int wbci_segment_open(struct wbci_segment *s, const char *path, bool writable,
                       const struct wbci_message *m);

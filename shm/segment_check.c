@@ -6,6 +6,7 @@
 
 #include "segment_check.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -177,6 +178,7 @@ static int check_layout(const struct header_shm *h, const char *path,
 int wbci_header_check(const struct header_shm *h, uint64_t size,
                       const char *path, const struct wbci_message *m)
 {
+	static const unsigned char unknown[16];
 	unsigned char boot[16];
 	int error;
 
@@ -203,11 +205,16 @@ int wbci_header_check(const struct header_shm *h, uint64_t size,
 		                path, (unsigned long long)size,
 		                (unsigned long long)h->size_bytes);
 	wbci_boot_id(boot);
-	if (memcmp(boot, h->boot_id, sizeof(boot)))
-		return wbci_say(m, WBC_E_BOOT,
-		                "attach: %s: the machine was restarted since "
-		                "it was made; remove it (the journal has what "
-		                "it had)",
+	if (!memcmp(boot, h->boot_id, sizeof(boot)))
+		return 0;
+	if (!memcmp(boot, unknown, sizeof(boot)))
+		return wbci_say(m, -EPERM,
+		                "attach: %s: whether the machine was restarted "
+		                "since it was made cannot be told: there is no "
+		                "/proc/sys/kernel/random/boot_id; mount /proc",
 		                path);
-	return 0;
+	return wbci_say(m, WBC_E_BOOT,
+	                "attach: %s: the machine was restarted since it was "
+	                "made; remove it (the journal has what it had)",
+	                path);
 }

@@ -41,14 +41,18 @@ FLUSHER_TESTS = \
 	tests/crash/full \
 	tests/crash/growth \
 	tests/crash/keys \
+	tests/crash/lingering \
 	tests/crash/locked \
 	tests/crash/lost \
+	tests/crash/million \
+	tests/crash/namespaces \
 	tests/crash/options \
 	tests/crash/order \
 	tests/crash/points \
 	tests/crash/refused \
 	tests/crash/requests \
 	tests/crash/stopped \
+	tests/crash/storm \
 	tests/crash/takeover \
 	tests/crash/threads \
 	tests/crash/tight \
@@ -128,14 +132,25 @@ tests_crash_flipper_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
 tests_crash_keys_LDADD = $(CRASH_LIBS)
+tests_crash_lingering_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
+tests_crash_million_LDADD = $(CRASH_LIBS)
+tests_crash_namespaces_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
+tests_crash_storm_SOURCES = \
+	tests/crash/storm.c tests/crash/storm.h \
+	tests/crash/storm_actor.h \
+	tests/crash/storm_books.c \
+	tests/crash/storm_calls.c \
+	tests/crash/storm_client.c \
+	tests/crash/storm_weather.c tests/crash/storm_weather.h
+tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
 tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)

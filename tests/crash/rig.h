@@ -26,6 +26,7 @@
 #define RIG_PATIENCE_MS 60000
 #define RIG_TABLES_MAX 8
 #define RIG_EXTRA_MAX 8
+#define RIG_COLUMNS_MAX 8
 
 /* What rig_wait() returns of a process that a signal ended. */
 #define RIG_SIGNALLED(sig) (128 + (sig))
@@ -147,6 +148,10 @@ int64_t rig_sql_int(const struct rig *r, const char *sql);
 double rig_sql_double(const struct rig *r, const char *sql);
 /* The first column of the first row; a static buffer. */
 const char *rig_sql_text(const struct rig *r, const char *sql);
+
+/* Call a function with the numbers of each row of an answer. */
+void rig_sql_each(const struct rig *r, const char *sql, unsigned columns,
+                  void (*fn)(void *arg, const int64_t *values), void *arg);
 
 /* Hold the database's write lock (BEGIN EXCLUSIVE) until released. */
 void rig_sql_lock(const struct rig *r);

@@ -98,3 +98,25 @@ void rig_sql_unlock(void)
 	sqlite3_close(holder);
 	holder = NULL;
 }
+
+void rig_sql_each(const struct rig *r, const char *sql, unsigned columns,
+                  void (*fn)(void *arg, const int64_t *values), void *arg)
+{
+	int64_t values[RIG_COLUMNS_MAX];
+	sqlite3 *db = connect_to(r);
+	sqlite3_stmt *stmt;
+	int rc;
+
+	if (columns > RIG_COLUMNS_MAX)
+		tap_bail("%s: %u columns are too many", sql, columns);
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		tap_bail("%s: %s", sql, sqlite3_errmsg(db));
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		for (unsigned i = 0; i < columns; i++)
+			values[i] = sqlite3_column_int64(stmt, (int)i);
+		fn(arg, values);
+	}
+	if (rc != SQLITE_DONE)
+		tap_bail("%s: %s", sql, sqlite3_errmsg(db));
+	close_answer(stmt);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Copyright the wbcshm authors */
+
+#include "lock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+
+#define TRIES 50
+#define BETWEEN_MS 10
+
+static int try_lock(int fd, struct flock *lock)
+{
+	if (!fcntl(fd, F_OFD_SETLK, lock))
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+int wbci_lock_file(int fd, struct flock *lock)
+{
+	int error = try_lock(fd, lock);
+
+	/* No event tells when the kernel has closed the files of the dead. */
+	for (int i = 0; error == -EBUSY && i < TRIES; i++) {
+		poll(NULL, 0, BETWEEN_MS);
+		error = try_lock(fd, lock);
+	}
+	return error;
+}
