@@ -143,7 +143,7 @@ AM_TESTS_ENVIRONMENT = \
 	WBC_SRC='$(abs_top_srcdir)'; export WBC_SRC; \
 	WBC_SANITIZE='$(WBC_SANITIZE)'; export WBC_SANITIZE; \
 	PATH='$(abs_top_builddir)/flusher:$(abs_top_builddir)/tools':"$$PATH"; \
-	export PATH;
+	export PATH; $(MC_ENVIRONMENT)
 
 EXTRA_DIST += tests/tap/summary.sh tests/tap/tap.sh tests/abi/declared.pl \
 	$(SCRIPT_TESTS) $(TEST_SHARED)
