@@ -7,7 +7,7 @@
 # not.  Run it as `make mc-coverage`.
 set -eu
 
-[ $# != 0 ] || set -- wakes slots index epochs lanes rounds pages entries
+[ $# != 0 ] || set -- wakes index epochs removal slots lanes rounds pages entries
 work=$(mktemp -d "${TMPDIR:-/tmp}/coverage.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"

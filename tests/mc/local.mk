@@ -11,6 +11,7 @@ MC_TESTS = \
 	tests/mc/lanes \
 	tests/mc/litmus \
 	tests/mc/pages \
+	tests/mc/removal \
 	tests/mc/rounds \
 	tests/mc/slots \
 	tests/mc/wakes
@@ -37,7 +38,10 @@ MC_TWINS = \
 	tests/mc/twins/22-incarnation-stays.patch \
 	tests/mc/twins/23-own-stamp.patch \
 	tests/mc/twins/23b-compiler-exit.patch \
+	tests/mc/twins/24-pruned-without-grace.patch \
+	tests/mc/twins/24b-closing-not-undone.patch \
 	tests/mc/twins/25-no-revive.patch \
+	tests/mc/twins/25b-dead-without-grace.patch \
 	tests/mc/twins/27-unlocked-before-free.patch \
 	tests/mc/twins/27b-claimed-before-locked.patch \
 	tests/mc/twins/28-lane-restarts.patch \
@@ -61,6 +65,7 @@ tests_mc_index_SOURCES = tests/mc/skip.c
 tests_mc_lanes_SOURCES = tests/mc/skip.c
 tests_mc_litmus_SOURCES = tests/mc/skip.c
 tests_mc_pages_SOURCES = tests/mc/skip.c
+tests_mc_removal_SOURCES = tests/mc/skip.c
 tests_mc_rounds_SOURCES = tests/mc/skip.c
 tests_mc_slots_SOURCES = tests/mc/skip.c
 tests_mc_wakes_SOURCES = tests/mc/skip.c
@@ -124,6 +129,12 @@ tests_mc_pages_CPPFLAGS = $(MC_CPPFLAGS)
 tests_mc_pages_CFLAGS = $(MC_CFLAGS)
 tests_mc_pages_LDFLAGS = $(MC_LINK)
 tests_mc_pages_LDADD = $(MC_LIBS)
+
+tests_mc_removal_SOURCES = tests/mc/removal.c
+tests_mc_removal_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_removal_CFLAGS = $(MC_CFLAGS)
+tests_mc_removal_LDFLAGS = $(MC_LINK)
+tests_mc_removal_LDADD = $(MC_LIBS)
 
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
 tests_mc_rounds_CPPFLAGS = $(MC_CPPFLAGS)

@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 : >"$work/killed"
 : >"$work/all"
 
-for program in wakes slots index epochs lanes rounds pages entries; do
+for program in wakes index epochs removal slots lanes rounds pages entries; do
 	"$WBC_BUILD/tests/mc/$program" --mutate "$work/killed" >"$work/said" ||
 		exit 1
 	cut -f 2 "$work/said" >>"$work/all"

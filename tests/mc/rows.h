@@ -52,7 +52,7 @@ static inline void rows_clash(struct rows *r, unsigned i, unsigned digits)
 	const struct wbci_segment *s = mc_segment();
 	uint64_t low = s->geo.root_bits + digits * WBCI_NODE_BITS;
 
-	for (uint32_t n = 0; n < 1u << 24; n++) {
+	for (uint32_t n = i << 24; n < (i + 1) << 24; n++) {
 		uint64_t differ;
 
 		memcpy(r->bytes[i], &n, 4);
