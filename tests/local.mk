@@ -243,7 +243,7 @@ AM_TESTS_ENVIRONMENT = \
 	WBC_SANITIZE='$(WBC_SANITIZE)'; export WBC_SANITIZE; \
 	WBC_TEST_TIMEOUTS='$(TEST_TIMEOUTS)'; export WBC_TEST_TIMEOUTS; \
 	PATH='$(abs_top_builddir)/flusher:$(abs_top_builddir)/tools':"$$PATH"; \
-	export PATH;
+	export PATH; $(MC_ENVIRONMENT)
 
 EXTRA_DIST += tests/tap/promises.sh tests/tap/soak.sh tests/tap/summary.sh \
 	tests/tap/tap.sh \

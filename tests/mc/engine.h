@@ -180,9 +180,12 @@ static inline bool mc_inside(const void *at)
 	return (uintptr_t)at - (uintptr_t)mc.base < mc.size;
 }
 
+/* No value is its own image: a history that goes on is another history. */
 static inline uint64_t mc_mix(uint64_t h, uint64_t x)
 {
-	h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+	h = (h ^ (x + UINT64_C(0x2545f4914f6cdd1d))) *
+	    UINT64_C(0x9e3779b97f4a7c15);
+	h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
 	return h ^ h >> 29;
 }
 

@@ -15,7 +15,7 @@ static struct rows *rows;
 static struct kept {
 	bool removed;
 	bool reused;
-} *kept;
+} * kept;
 
 static void setup(void)
 {
@@ -143,29 +143,42 @@ static void check_never_reused(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "add",
-	 .says = "P3: an add beside a removal is kept, in this entry or a new "
-	         "one",
-	 .setup = setup, .thread = {remover, adder}, .check = check},
+         .says = "P3: an add beside a removal is kept, in this entry or a new "
+                 "one",
+         .setup = setup,
+         .thread = {remover, adder},
+         .check = check},
 	{.name = "two-adders",
-	 .says = "P3: two adds beside a removal are kept",
-	 .setup = setup, .thread = {remover, adder, adder}, .check = check,
-	 .deaths = 1},
+         .says = "P3: two adds beside a removal are kept",
+         .setup = setup,
+         .thread = {remover, adder, adder},
+         .check = check,
+         .deaths = 1},
 	{.name = "add-twice",
-	 .says = "P3: an add beside a removal and one after it are kept",
-	 .setup = setup, .thread = {remover, adder_twice}, .check = check,
-	 .deaths = 1},
+         .says = "P3: an add beside a removal and one after it are kept",
+         .setup = setup,
+         .thread = {remover, adder_twice},
+         .check = check,
+         .deaths = 1},
 	{.name = "handle",
-	 .says = "P3: a handle's add beside a removal is kept",
-	 .setup = setup, .thread = {remover, adder_by_handle},
-	 .check = check},
+         .says = "P3: a handle's add beside a removal is kept",
+         .setup = setup,
+         .thread = {remover, adder_by_handle},
+         .check = check},
 	{.name = "stale-handle",
-	 .says = "P1: a stale handle never adds to another key's entry",
-	 .setup = setup, .thread = {recycler, adder_by_handle},
-	 .check = check_recycled, .atomic_copies = true},
-	{.name = "recycled", .fails = true, .must = "used again",
-	 .says = "an entry's block becomes another entry",
-	 .setup = setup, .thread = {recycler, remover},
-	 .check = check_never_reused, .deaths = MC_NOBODY},
+         .says = "P1: a stale handle never adds to another key's entry",
+         .setup = setup,
+         .thread = {recycler, adder_by_handle},
+         .check = check_recycled,
+         .atomic_copies = true},
+	{.name = "recycled",
+         .fails = true,
+         .must = "used again",
+         .says = "an entry's block becomes another entry",
+         .setup = setup,
+         .thread = {recycler, remover},
+         .check = check_never_reused,
+         .deaths = MC_NOBODY},
 	{NULL}};
 
 int main(int argc, char **argv)

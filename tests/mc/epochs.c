@@ -17,11 +17,11 @@
 #define NEW 22u
 
 static struct kept {
-	order_u64 *link;   /* names the block */
-	uint64_t offset;   /* of it */
-	uint64_t reused;   /* it was given out again, this often */
+	order_u64 *link; /* names the block */
+	uint64_t offset; /* of it */
+	uint64_t reused; /* it was given out again, this often */
 	uint64_t saw[MC_THREADS];
-} *kept;
+} * kept;
 
 static uint64_t *data(uint64_t offset)
 {
@@ -40,8 +40,7 @@ static void setup_as(uint32_t fenced)
 	mc_as(0);
 	t = mc_place();
 	wbci_enter(t);
-	if (wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST,
-	                     &kept->offset))
+	if (wbci_block_alloc(t, PAGE_BLOCKS, WBCI_BLOCK_LARGEST, &kept->offset))
 		tap_bail("no block");
 	*data(kept->offset) = OLD;
 	order_release(kept->link, kept->offset);
@@ -173,42 +172,60 @@ static void check_unused(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "membarrier",
-	 .says = "P6: no block is reused under a reader, with membarrier",
-	 .setup = setup, .thread = {writer, reader}, .check = check},
+         .says = "P6: no block is reused under a reader, with membarrier",
+         .setup = setup,
+         .thread = {writer, reader},
+         .check = check},
 	{.name = "fenced",
-	 .says = "P6: no block is reused under a reader, with fences",
-	 .setup = setup_fenced, .thread = {writer, reader}, .check = check},
+         .says = "P6: no block is reused under a reader, with fences",
+         .setup = setup_fenced,
+         .thread = {writer, reader},
+         .check = check},
 	{.name = "mixed",
-	 .says = "P6: no block is reused under a fenced reader by one with "
-	         "membarrier",
-	 .setup = setup_mixed, .thread = {writer, reader}, .check = check},
+         .says = "P6: no block is reused under a fenced reader by one with "
+                 "membarrier",
+         .setup = setup_mixed,
+         .thread = {writer, reader},
+         .check = check},
 	{.name = "cannot-judge",
-	 .says = "P6: who has no membarrier does not judge a reader without "
-	         "fences",
-	 .setup = setup_fenced_advancer, .thread = {writer, reader},
-	 .check = check},
+         .says = "P6: who has no membarrier does not judge a reader without "
+                 "fences",
+         .setup = setup_fenced_advancer,
+         .thread = {writer, reader},
+         .check = check},
 	{.name = "two-readers",
-	 .says = "P6: no block is reused under two readers",
-	 .setup = setup, .thread = {writer, reader, reader}, .check = check,
-	 .deaths = 1},
+         .says = "P6: no block is reused under two readers",
+         .setup = setup,
+         .thread = {writer, reader, reader},
+         .check = check,
+         .deaths = 1},
 	{.name = "foreign",
-	 .says = "P6: a block that one unlinks and another reuses is safe, "
-	         "whoever advances",
-	 .setup = setup,
-	 .thread = {advance_and_reuse, reader, unlinker, advancer},
-	 .check = check, .deaths = 1, .atomic_copies = true},
+         .says = "P6: a block that one unlinks and another reuses is safe, "
+                 "whoever advances",
+         .setup = setup,
+         .thread = {advance_and_reuse, reader, unlinker, advancer},
+         .check = check,
+         .deaths = 1,
+         .atomic_copies = true},
 	{.name = "foreign-fenced",
-	 .says = "P6: the same where nobody has membarrier",
-	 .setup = setup_fenced,
-	 .thread = {advance_and_reuse, reader, unlinker, advancer},
-	 .check = check, .deaths = MC_NOBODY},
+         .says = "P6: the same where nobody has membarrier",
+         .setup = setup_fenced,
+         .thread = {advance_and_reuse, reader, unlinker, advancer},
+         .check = check,
+         .deaths = MC_NOBODY},
 	{.name = "stopped",
-	 .says = "P2: a stopped reader keeps its block, and nobody waits",
-	 .setup = setup, .thread = {writer, stopped_reader}, .check = check},
-	{.name = "reused", .fails = true, .must = "used again",
-	 .says = "a block that nobody reads is given out again",
-	 .setup = setup, .thread = {writer, advancer}, .check = check_unused,
-	 .deaths = MC_NOBODY},
+         .says = "P2: a stopped reader keeps its block, and nobody waits",
+         .setup = setup,
+         .thread = {writer, stopped_reader},
+         .check = check},
+	{.name = "reused",
+         .fails = true,
+         .must = "used again",
+         .says = "a block that nobody reads is given out again",
+         .setup = setup,
+         .thread = {writer, advancer},
+         .check = check_unused,
+         .deaths = MC_NOBODY},
 	{NULL}};
 
 int main(int argc, char **argv)

@@ -19,7 +19,7 @@ static struct kept {
 	bool opened[MC_THREADS][4];
 	bool missed[MC_THREADS];
 	bool unlinked;
-} *kept;
+} * kept;
 
 static void setup(void)
 {
@@ -189,33 +189,47 @@ static void check_unlinked(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "same-key",
-	 .says = "P11: two inserts of a key make one entry",
-	 .setup = setup, .thread = {open_0, open_0}, .check = check,
-	 .deaths = 1},
+         .says = "P11: two inserts of a key make one entry",
+         .setup = setup,
+         .thread = {open_0, open_0},
+         .check = check,
+         .deaths = 1},
 	{.name = "clash",
-	 .says = "P11: two keys that share digits are both there",
-	 .setup = setup, .thread = {open_0, open_1}, .check = check,
-	 .deaths = 1},
+         .says = "P11: two keys that share digits are both there",
+         .setup = setup,
+         .thread = {open_0, open_1},
+         .check = check,
+         .deaths = 1},
 	{.name = "clash-of-three",
-	 .says = "P11: three keys, two of which share digits, are all there",
-	 .setup = setup, .thread = {open_0, open_1, open_2}, .check = check,
-	 .deaths = MC_NOBODY},
+         .says = "P11: three keys, two of which share digits, are all there",
+         .setup = setup,
+         .thread = {open_0, open_1, open_2},
+         .check = check,
+         .deaths = MC_NOBODY},
 	{.name = "both-ways",
-	 .says = "P11: two threads that make the same two keys agree on both",
-	 .setup = setup, .thread = {open_0_and_1, open_1_and_0},
-	 .check = check, .deaths = 1},
+         .says = "P11: two threads that make the same two keys agree on both",
+         .setup = setup,
+         .thread = {open_0_and_1, open_1_and_0},
+         .check = check,
+         .deaths = 1},
 	{.name = "found-all-the-time",
-	 .says = "P11: a key is found while another pushes it down",
-	 .setup = setup_one, .thread = {open_1, find_0, find_hot},
-	 .check = check, .deaths = 1},
+         .says = "P11: a key is found while another pushes it down",
+         .setup = setup_one,
+         .thread = {open_1, find_0, find_hot},
+         .check = check,
+         .deaths = 1},
 	{.name = "unlink",
-	 .says = "P11: a key that is unlinked beside an insert is made anew",
-	 .setup = setup_one, .thread = {unlink_0, open_0, find_hot},
-	 .check = check_unlinked, .deaths = 1, .atomic_copies = true},
+         .says = "P11: a key that is unlinked beside an insert is made anew",
+         .setup = setup_one,
+         .thread = {unlink_0, open_0, find_hot},
+         .check = check_unlinked,
+         .deaths = 1,
+         .atomic_copies = true},
 	{.name = "unlink-beside-clash",
-	 .says = "P11: an entry that is pushed down beside its unlinking goes",
-	 .setup = setup_one, .thread = {unlink_0, open_1},
-	 .check = check_unlinked},
+         .says = "P11: an entry that is pushed down beside its unlinking goes",
+         .setup = setup_one,
+         .thread = {unlink_0, open_1},
+         .check = check_unlinked},
 	{NULL}};
 
 int main(int argc, char **argv)

@@ -17,9 +17,9 @@
 static struct kept {
 	uint64_t got[RECORDS];
 	unsigned n;
-	uint64_t head;  /* as the consumer last moved it, for each lane */
-	uint64_t told;  /* the highest number of thread t: bits 8t.. */
-} *kept;
+	uint64_t head; /* as the consumer last moved it, for each lane */
+	uint64_t told; /* the highest number of thread t: bits 8t.. */
+} * kept;
 
 static void setup_threads(uint32_t threads)
 {
@@ -169,28 +169,36 @@ static void check(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "ring",
-	 .says = "P3: what was inserted arrives whole, once and in order",
-	 .setup = setup, .thread = {producer, consumer}, .immortal = 2,
-	 .check = check},
+         .says = "P3: what was inserted arrives whole, once and in order",
+         .setup = setup,
+         .thread = {producer, consumer},
+         .immortal = 2,
+         .check = check},
 	{.name = "wrap",
-	 .says = "P1: a record in two pieces at the ring's end is whole",
-	 .setup = setup_wrap, .thread = {producer, consumer}, .immortal = 2,
-	 .check = check},
+         .says = "P1: a record in two pieces at the ring's end is whole",
+         .setup = setup_wrap,
+         .thread = {producer, consumer},
+         .immortal = 2,
+         .check = check},
 	{.name = "full",
-	 .says = "P3: a full ring refuses, and overwrites nothing",
-	 .setup = setup, .thread = {eager_producer, consumer}, .immortal = 2,
-	 .check = check},
+         .says = "P3: a full ring refuses, and overwrites nothing",
+         .setup = setup,
+         .thread = {eager_producer, consumer},
+         .immortal = 2,
+         .check = check},
 	{.name = "handed-on",
-	 .says = "P3: the next owner of a lane goes on where the last one "
-	         "ended",
-	 .setup = setup_handover,
-	 .thread = {leaving_producer, consumer_of_all, next_producer},
-	 .immortal = 2, .check = check},
+         .says = "P3: the next owner of a lane goes on where the last one "
+                 "ended",
+         .setup = setup_handover,
+         .thread = {leaving_producer, consumer_of_all, next_producer},
+         .immortal = 2,
+         .check = check},
 	{.name = "reaped",
-	 .says = "P3: the next owner of a dead one's lane goes on at its tail",
-	 .setup = setup_handover,
-	 .thread = {leaving_producer, reaping_consumer, next_producer},
-	 .immortal = 6, .check = check},
+         .says = "P3: the next owner of a dead one's lane goes on at its tail",
+         .setup = setup_handover,
+         .thread = {leaving_producer, reaping_consumer, next_producer},
+         .immortal = 6,
+         .check = check},
 	{NULL}};
 
 int main(int argc, char **argv)

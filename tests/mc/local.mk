@@ -5,7 +5,17 @@
 # hooks of our own.  A program is a line in MC_TESTS and the four lines below
 # that every program has.
 MC_TESTS = \
-	tests/mc/litmus
+	tests/mc/entries \
+	tests/mc/epochs \
+	tests/mc/index \
+	tests/mc/lanes \
+	tests/mc/litmus \
+	tests/mc/pages \
+	tests/mc/removal \
+	tests/mc/rounds \
+	tests/mc/slots \
+	tests/mc/sweeps \
+	tests/mc/wakes
 
 MC_FILES = \
 	tests/mc/engine.h \
@@ -20,14 +30,54 @@ MC_FILES = \
 	tests/mc/trace.c \
 	tests/mc/world.c
 
+MC_TWINS = \
+	tests/mc/twins/01-bump-before-take.patch \
+	tests/mc/twins/02-page-bit-implies-summary.patch \
+	tests/mc/twins/02b-summary-first.patch \
+	tests/mc/twins/03-dropped-without-grace.patch \
+	tests/mc/twins/04-start-once.patch \
+	tests/mc/twins/05-mark-after-reaping.patch \
+	tests/mc/twins/17-snapshot-without-grace.patch \
+	tests/mc/twins/22-incarnation-stays.patch \
+	tests/mc/twins/23-own-stamp.patch \
+	tests/mc/twins/23b-compiler-exit.patch \
+	tests/mc/twins/24-pruned-without-grace.patch \
+	tests/mc/twins/24b-closing-not-undone.patch \
+	tests/mc/twins/25-no-revive.patch \
+	tests/mc/twins/25b-dead-without-grace.patch \
+	tests/mc/twins/27-unlocked-before-free.patch \
+	tests/mc/twins/27b-claimed-before-locked.patch \
+	tests/mc/twins/28-lane-restarts.patch \
+	tests/mc/twins/29-tail-before-record.patch \
+	tests/mc/twins/30-no-second-look.patch \
+	tests/mc/twins/31-node-before-its-words.patch \
+	tests/mc/twins/32-scan-without-barrier.patch \
+	tests/mc/twins/33-freed-too-early.patch \
+	tests/mc/twins/34-swept-under-unlinker.patch \
+	tests/mc/twins/35-snapshot-before-mark.patch \
+	tests/mc/twins/36-undone-while-swept.patch \
+	tests/mc/twins/37-freed-while-swept.patch
+
 check_PROGRAMS += $(MC_TESTS)
-TESTS += $(MC_TESTS)
+TESTS += $(MC_TESTS) tests/mc/twins.sh
+EXTRA_DIST += tests/mc/twins.sh tests/mc/mutants.sh tests/mc/coverage.sh \
+	tests/mc/rows.h $(MC_TWINS)
 SOAK_TESTS += $(MC_TESTS)
 
 if SANITIZE
 # A sanitizer's library and our hooks exclude each other.
 EXTRA_DIST += $(MC_FILES)
+tests_mc_entries_SOURCES = tests/mc/skip.c
+tests_mc_epochs_SOURCES = tests/mc/skip.c
+tests_mc_index_SOURCES = tests/mc/skip.c
+tests_mc_lanes_SOURCES = tests/mc/skip.c
 tests_mc_litmus_SOURCES = tests/mc/skip.c
+tests_mc_pages_SOURCES = tests/mc/skip.c
+tests_mc_removal_SOURCES = tests/mc/skip.c
+tests_mc_rounds_SOURCES = tests/mc/skip.c
+tests_mc_slots_SOURCES = tests/mc/skip.c
+tests_mc_sweeps_SOURCES = tests/mc/skip.c
+tests_mc_wakes_SOURCES = tests/mc/skip.c
 else
 # -g1: a trace needs lines.  _FORTIFY_SOURCE would call other functions than
 # those that are modelled.
@@ -53,9 +103,82 @@ tests_mc_libshm_la_SOURCES = $(shm_libshm_la_SOURCES)
 tests_mc_libshm_la_CPPFLAGS = $(MC_CPPFLAGS)
 tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
 
+tests_mc_entries_SOURCES = tests/mc/entries.c
+tests_mc_entries_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_entries_CFLAGS = $(MC_CFLAGS)
+tests_mc_entries_LDFLAGS = $(MC_LINK)
+tests_mc_entries_LDADD = $(MC_LIBS)
+
+tests_mc_epochs_SOURCES = tests/mc/epochs.c
+tests_mc_epochs_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_epochs_CFLAGS = $(MC_CFLAGS)
+tests_mc_epochs_LDFLAGS = $(MC_LINK)
+tests_mc_epochs_LDADD = $(MC_LIBS)
+
+tests_mc_index_SOURCES = tests/mc/index.c
+tests_mc_index_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_index_CFLAGS = $(MC_CFLAGS)
+tests_mc_index_LDFLAGS = $(MC_LINK)
+tests_mc_index_LDADD = $(MC_LIBS)
+
+tests_mc_lanes_SOURCES = tests/mc/lanes.c
+tests_mc_lanes_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_lanes_CFLAGS = $(MC_CFLAGS)
+tests_mc_lanes_LDFLAGS = $(MC_LINK)
+tests_mc_lanes_LDADD = $(MC_LIBS)
+
 tests_mc_litmus_SOURCES = tests/mc/litmus.c
 tests_mc_litmus_CPPFLAGS = $(MC_CPPFLAGS)
 tests_mc_litmus_CFLAGS = $(MC_CFLAGS)
 tests_mc_litmus_LDFLAGS = $(MC_LINK)
 tests_mc_litmus_LDADD = $(MC_LIBS)
+
+tests_mc_pages_SOURCES = tests/mc/pages.c
+tests_mc_pages_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_pages_CFLAGS = $(MC_CFLAGS)
+tests_mc_pages_LDFLAGS = $(MC_LINK)
+tests_mc_pages_LDADD = $(MC_LIBS)
+
+tests_mc_removal_SOURCES = tests/mc/removal.c
+tests_mc_removal_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_removal_CFLAGS = $(MC_CFLAGS)
+tests_mc_removal_LDFLAGS = $(MC_LINK)
+tests_mc_removal_LDADD = $(MC_LIBS)
+
+tests_mc_rounds_SOURCES = tests/mc/rounds.c
+tests_mc_rounds_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_rounds_CFLAGS = $(MC_CFLAGS)
+tests_mc_rounds_LDFLAGS = $(MC_LINK)
+tests_mc_rounds_LDADD = $(MC_LIBS)
+
+tests_mc_slots_SOURCES = tests/mc/slots.c
+tests_mc_slots_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_slots_CFLAGS = $(MC_CFLAGS)
+tests_mc_slots_LDFLAGS = $(MC_LINK)
+tests_mc_slots_LDADD = $(MC_LIBS)
+
+tests_mc_sweeps_SOURCES = tests/mc/sweeps.c
+tests_mc_sweeps_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_sweeps_CFLAGS = $(MC_CFLAGS)
+tests_mc_sweeps_LDFLAGS = $(MC_LINK)
+tests_mc_sweeps_LDADD = $(MC_LIBS)
+
+tests_mc_wakes_SOURCES = tests/mc/wakes.c
+tests_mc_wakes_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_wakes_CFLAGS = $(MC_CFLAGS)
+tests_mc_wakes_LDFLAGS = $(MC_LINK)
+tests_mc_wakes_LDADD = $(MC_LIBS)
+
+# How twins.sh builds the same with other sources.
+MC_ENVIRONMENT = \
+	WBC_MC_CC='$(CC)'; export WBC_MC_CC; \
+	WBC_MC_CFLAGS='$(MC_CFLAGS)'; export WBC_MC_CFLAGS; \
+	WBC_MC_LINK='$(MC_LINK)'; export WBC_MC_LINK;
 endif
+
+# Each memory order weaker in turn.
+mutants: $(MC_TESTS)
+	@$(AM_TESTS_ENVIRONMENT) $(BASH_SHELL) $(srcdir)/tests/mc/mutants.sh
+mc-coverage: $(MC_TESTS)
+	@$(AM_TESTS_ENVIRONMENT) $(BASH_SHELL) $(srcdir)/tests/mc/coverage.sh
+.PHONY: mutants mc-coverage

@@ -15,10 +15,10 @@
 #define BYTES 32768u /* two blocks a page */
 
 static struct kept {
-	order_u64 *link;          /* a published block */
+	order_u64 *link;              /* a published block */
 	uint64_t mine[MC_THREADS][4]; /* blocks that the thread has for good */
 	unsigned n[MC_THREADS];
-} *kept;
+} * kept;
 
 static uint64_t *data(uint64_t offset)
 {
@@ -166,7 +166,8 @@ static bool allocated(uint64_t offset)
 	uint32_t page = wbci_page_of(s, offset);
 
 	return order_load(&s->metas[page].alloc[0]) >>
-	               (offset % WBCI_PAGE_BYTES / BYTES) & 1;
+	               (offset % WBCI_PAGE_BYTES / BYTES) &
+	       1;
 }
 
 static void check(void)
@@ -208,7 +209,7 @@ static void check_no_leak(void)
 	mc_as(-1);
 	for (uint32_t p = 0; p < WBCI_PAGES_PER_EXTENT; p++)
 		alloc += (unsigned)__builtin_popcountll(
-		        order_load(&s->metas[p].alloc[0]));
+			order_load(&s->metas[p].alloc[0]));
 	for (unsigned t = 0; t < MC_THREADS; t++)
 		have += kept->n[t];
 	have += order_load(kept->link) != 0;
@@ -218,25 +219,36 @@ static void check_no_leak(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "two-takers",
-	 .says = "P6: two threads that claim pages never get the same block",
-	 .setup = setup, .thread = {taker, taker_and_undoer},
-	 .check = check_no_leak},
+         .says = "P6: two threads that claim pages never get the same block",
+         .setup = setup,
+         .thread = {taker, taker_and_undoer},
+         .check = check_no_leak},
 	{.name = "retired",
-	 .says = "P6: a retired block is given out again, once",
-	 .setup = setup_published, .thread = {hungry, retirer},
-	 .check = check_no_leak, .atomic_copies = true},
+         .says = "P6: a retired block is given out again, once",
+         .setup = setup_published,
+         .thread = {hungry, retirer},
+         .check = check_no_leak,
+         .atomic_copies = true},
 	{.name = "retired-and-read",
-	 .says = "P6: a retired block is not given out under a reader",
-	 .setup = setup_published, .thread = {hungry, retirer, reader},
-	 .check = check, .deaths = 1, .atomic_copies = true},
+         .says = "P6: a retired block is not given out under a reader",
+         .setup = setup_published,
+         .thread = {hungry, retirer, reader},
+         .check = check,
+         .deaths = 1,
+         .atomic_copies = true},
 	{.name = "passed-on",
-	 .says = "P6: a page that its owner left is the next one's as it was",
-	 .setup = setup_detached, .thread = {passing, taker},
-	 .check = check, .deaths = 1},
+         .says = "P6: a page that its owner left is the next one's as it was",
+         .setup = setup_detached,
+         .thread = {passing, taker},
+         .check = check,
+         .deaths = 1},
 	{.name = "reaped",
-	 .says = "P6: the pages of the dead are the next one's as they were",
-	 .setup = setup_published, .thread = {hungry, reaper, taker},
-	 .immortal = 6, .check = check, .deaths = 1},
+         .says = "P6: the pages of the dead are the next one's as they were",
+         .setup = setup_published,
+         .thread = {hungry, reaper, taker},
+         .immortal = 6,
+         .check = check,
+         .deaths = 1},
 	{NULL}};
 
 int main(int argc, char **argv)

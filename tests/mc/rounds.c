@@ -15,13 +15,13 @@
 
 static struct rows *rows;
 static struct book {
-	uint64_t collected;         /* by all rounds so far */
-	uint64_t after[ROUNDS];     /* collected when round i of ours ended */
-	uint64_t cycle[ROUNDS];     /* its number */
+	uint64_t collected;     /* by all rounds so far */
+	uint64_t after[ROUNDS]; /* collected when round i of ours ended */
+	uint64_t cycle[ROUNDS]; /* its number */
 	unsigned n;
 	uint64_t want[MC_THREADS];  /* rounds below it have the thread's adds */
 	uint64_t delta[MC_THREADS]; /* of these */
-} *book;
+} * book;
 static struct wbci_rounds *rounds;
 
 static void setup_as(uint32_t fenced)
@@ -59,6 +59,9 @@ static void setup_start(void)
 {
 	setup();
 	rounds->all = true;
+	/* Marked in this cycle, and the bits were taken by a flusher that
+	 * died with them. */
+	order_store(&rows->entry[0]->stamp, 1);
 }
 
 static int visit(void *arg, const struct wbci_seen *seen)
@@ -180,7 +183,8 @@ static void check(void)
 {
 	for (unsigned t = 1; t < 3; t++) {
 		for (unsigned i = 0; i < book->n && i < ROUNDS; i++) {
-			if (!book->want[t] || book->cycle[i] + 1 < book->want[t])
+			if (!book->want[t] ||
+			    book->cycle[i] + 1 < book->want[t])
 				continue;
 			MC_CHECK(book->after[i] & book->delta[t] * 15,
 			         "round %d has not what thread %u did before",
@@ -190,44 +194,64 @@ static void check(void)
 	quiet_rounds();
 	check_sums();
 	MC_CHECK(mc_died(0) ||
-	                 book->collected ==
-	                         order_load(&rows->entry[0]->total),
+	                 book->collected == order_load(&rows->entry[0]->total),
 	         "%d there, %d collected",
-	         (int)order_load(&rows->entry[0]->total),
-	         (int)book->collected);
+	         (int)order_load(&rows->entry[0]->total), (int)book->collected);
 }
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "one-adder",
-	 .says = "P3: an add is collected once, whatever round it meets",
-	 .setup = setup, .thread = {flusher_twice, adder}, .check = check},
+         .says = "P3: an add is collected once, whatever round it meets",
+         .setup = setup,
+         .thread = {flusher_twice, adder},
+         .check = check},
 	{.name = "two-adds",
-	 .says = "P3: a second add beside a round is collected too",
-	 .setup = setup, .thread = {flusher, adder_twice}, .check = check},
+         .says = "P3: a second add beside a round is collected too",
+         .setup = setup,
+         .thread = {flusher, adder_twice},
+         .check = check},
 	{.name = "two-adders",
-	 .says = "P3: two adders' marks meet in a round, and none is lost",
-	 .setup = setup, .thread = {flusher, adder, adder}, .check = check,
-	 .deaths = 1},
+         .says = "P3: two adders' marks meet in a round, and none is lost",
+         .setup = setup,
+         .thread = {flusher, adder, adder},
+         .check = check,
+         .deaths = 1},
 	{.name = "fenced",
-	 .says = "P3: the same where nobody has membarrier",
-	 .setup = setup_fenced, .thread = {flusher, adder_twice},
-	 .check = check},
+         .says = "P3: the same where nobody has membarrier",
+         .setup = setup_fenced,
+         .thread = {flusher, adder_twice},
+         .check = check},
 	{.name = "mixed",
-	 .says = "P3: the same where one process has no membarrier",
-	 .setup = setup_mixed, .thread = {flusher, adder, adder},
-	 .check = check, .deaths = 1},
+         .says = "P3: the same where one process has no membarrier",
+         .setup = setup_mixed,
+         .thread = {flusher, adder, adder},
+         .check = check,
+         .deaths = 1},
 	{.name = "sync",
-	 .says = "P4: the round that a client waits for has its add",
-	 .setup = setup, .thread = {flusher_twice, syncer}, .check = check},
+         .says = "P4: the round that a client waits for has its add",
+         .setup = setup,
+         .thread = {flusher_twice, syncer},
+         .check = check},
 	{.name = "stopped",
-	 .says = "P2: a client stopped between mark and add loses nothing, "
-	         "and no round waits for it",
-	 .setup = setup, .thread = {flusher_thrice, stopped, adder},
-	 .check = check, .deaths = 1, .preemptions = 1},
+         .says = "P2: a client stopped between mark and add loses nothing, "
+                 "and no round waits for it",
+         .setup = setup,
+         .thread = {flusher_thrice, stopped, adder},
+         .check = check,
+         .deaths = 1,
+         .preemptions = 1},
+	{.name = "stopped-late",
+         .says = "P3: an add whose mark was taken rounds ago is collected",
+         .setup = setup,
+         .thread = {flusher_twice, stopped, adder},
+         .check = check,
+         .deaths = MC_NOBODY},
 	{.name = "start",
-	 .says = "P5: a flusher that starts collects what is there",
-	 .setup = setup_start, .thread = {flusher_thrice, stopped},
-	 .check = check, .deaths = 1},
+         .says = "P5: a flusher that starts collects what is there",
+         .setup = setup_start,
+         .thread = {flusher_thrice, stopped},
+         .check = check,
+         .deaths = 1},
 	{NULL}};
 
 int main(int argc, char **argv)

@@ -329,7 +329,7 @@ static void reset(void)
 		struct mc_fiber *f = &mc.fibers[t];
 
 		f->view = f->pending = f->given = (struct view){0};
-		f->hash = t;
+		f->hash = mc_mix(0, t);
 		f->life = T_NEW;
 		f->timed_out = false;
 		f->acked = 0;

@@ -194,9 +194,7 @@ static unsigned least(unsigned a, unsigned b)
 static void set_budgets(const struct mc_scenario *s)
 {
 	mc.max_preemptions = s->preemptions ? s->preemptions : 2;
-	mc.max_deaths = s->deaths == MC_NOBODY ? 0
-	                : s->deaths            ? s->deaths
-	                                       : 2;
+	mc.max_deaths = s->deaths == MC_NOBODY ? 0 : s->deaths ? s->deaths : 2;
 	mc.max_stale = s->stale == MC_NOBODY ? 0 : s->stale ? s->stale : 2;
 	if (mc.level == 0)
 		return;

@@ -17,7 +17,7 @@ static struct kept {
 	uint32_t slot[MC_THREADS];
 	uint64_t slot_word[MC_THREADS];
 	unsigned reaped;
-} *kept;
+} * kept;
 
 static void setup_slots(uint32_t procs, uint32_t threads)
 {
@@ -135,28 +135,41 @@ static void check(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "two-claim",
-	 .says = "P9: two processes that attach at once get different slots",
-	 .setup = setup_two, .thread = {member, member}, .check = check},
+         .says = "P9: two processes that attach at once get different slots",
+         .setup = setup_two,
+         .thread = {member, member},
+         .check = check},
 	{.name = "one-slot",
-	 .says = "P9: one slot is one process's, the other is told there is "
-	         "none",
-	 .setup = setup_one, .thread = {member, member}, .check = check},
+         .says = "P9: one slot is one process's, the other is told there is "
+                 "none",
+         .setup = setup_one,
+         .thread = {member, member},
+         .check = check},
 	{.name = "passed-on",
-	 .says = "P9: a slot that is given back is the next one's",
-	 .setup = setup_one, .thread = {passer, member}, .check = check},
+         .says = "P9: a slot that is given back is the next one's",
+         .setup = setup_one,
+         .thread = {passer, member},
+         .check = check},
 	{.name = "reap",
-	 .says = "P9: the dead are reaped, the living are not, also while they "
-	         "attach",
-	 .setup = setup_one, .thread = {member, reaper, member},
-	 .immortal = 2, .check = check, .deaths = 1},
+         .says = "P9: the dead are reaped, the living are not, also while they "
+                 "attach",
+         .setup = setup_one,
+         .thread = {member, reaper, member},
+         .immortal = 2,
+         .check = check,
+         .deaths = 1},
 	{.name = "reap-twice",
-	 .says = "P9: the same beside one that leaves",
-	 .setup = setup_one, .thread = {passer, reaper, member},
-	 .check = check, .deaths = 1},
+         .says = "P9: the same beside one that leaves",
+         .setup = setup_one,
+         .thread = {passer, reaper, member},
+         .check = check,
+         .deaths = 1},
 	{.name = "threads",
-	 .says = "P9: two threads of a process have different slots",
-	 .setup = setup_two, .thread = {member, passer_of_thread},
-	 .process = {1, 1}, .check = check},
+         .says = "P9: two threads of a process have different slots",
+         .setup = setup_two,
+         .thread = {member, passer_of_thread},
+         .process = {1, 1},
+         .check = check},
 	{NULL}};
 
 int main(int argc, char **argv)

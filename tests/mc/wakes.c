@@ -12,7 +12,7 @@
 
 static struct kept {
 	bool slept_well[MC_THREADS];
-} *kept;
+} * kept;
 
 static struct control_shm *control(void)
 {
@@ -140,36 +140,45 @@ static void shut_waiter(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "ring",
-	 .says = "P2: a request beside a flusher that goes to sleep wakes it",
-	 .setup = setup, .thread = {sleeper, asker}, .check = check_woken},
+         .says = "P2: a request beside a flusher that goes to sleep wakes it",
+         .setup = setup,
+         .thread = {sleeper, asker},
+         .check = check_woken},
 	{.name = "ring-fenced",
-	 .says = "P2: the same without membarrier",
-	 .setup = setup_fenced, .thread = {sleeper, asker},
-	 .check = check_woken},
+         .says = "P2: the same without membarrier",
+         .setup = setup_fenced,
+         .thread = {sleeper, asker},
+         .check = check_woken},
 	{.name = "ring-twice",
-	 .says = "P2: two requests beside two sleeps",
-	 .setup = setup, .thread = {sleeper_twice, asker, asker},
-	 .check = check_woken},
+         .says = "P2: two requests beside two sleeps",
+         .setup = setup,
+         .thread = {sleeper_twice, asker, asker},
+         .check = check_woken},
 	{.name = "lane",
-	 .says = "P2: a lane that gets half full wakes the flusher",
-	 .setup = setup, .thread = {lane_sleeper, filler},
-	 .check = check_woken},
+         .says = "P2: a lane that gets half full wakes the flusher",
+         .setup = setup,
+         .thread = {lane_sleeper, filler},
+         .check = check_woken},
 	{.name = "lane-fenced",
-	 .says = "P2: the same without membarrier",
-	 .setup = setup_fenced, .thread = {lane_sleeper, filler},
-	 .check = check_woken},
+         .says = "P2: the same without membarrier",
+         .setup = setup_fenced,
+         .thread = {lane_sleeper, filler},
+         .check = check_woken},
 	{.name = "event",
-	 .says = "P2: who waits for progress is woken by it",
-	 .setup = setup, .thread = {progress, waiter, waiter},
-	 .check = check_woken},
+         .says = "P2: who waits for progress is woken by it",
+         .setup = setup,
+         .thread = {progress, waiter, waiter},
+         .check = check_woken},
 	{.name = "lane-event",
-	 .says = "P2: who waits for room in a lane is woken when there is",
-	 .setup = setup, .thread = {emptied, lane_waiter},
-	 .check = check_woken},
+         .says = "P2: who waits for room in a lane is woken when there is",
+         .setup = setup,
+         .thread = {emptied, lane_waiter},
+         .check = check_woken},
 	{.name = "shut",
-	 .says = "P2: who waits is woken when the segment is closed",
-	 .setup = setup, .thread = {shutter, shut_waiter, sleeper},
-	 .check = check_woken},
+         .says = "P2: who waits is woken when the segment is closed",
+         .setup = setup,
+         .thread = {shutter, shut_waiter, sleeper},
+         .check = check_woken},
 	{NULL}};
 
 int main(int argc, char **argv)
