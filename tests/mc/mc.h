@@ -77,8 +77,8 @@ int mc_main(int argc, char **argv, const char *name,
 
 /* The segment that all processes share. */
 struct mc_shape {
-	uint32_t procs;      /* 0: one for each */
-	uint32_t threads;    /* 0: one for each, and one more */
+	uint32_t procs;      /* slots for clients; 0: one for each */
+	uint32_t threads;    /* the same */
 	uint32_t root_bits;  /* of the index; 0 is a root of one word */
 	uint32_t lane_bytes; /* 0: 128 */
 	uint32_t extents;    /* that there is room for; 0: 1 */

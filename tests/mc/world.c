@@ -124,8 +124,9 @@ static void lay_out(const struct mc_shape *shape)
 	struct header_shm *h = &s->geo;
 
 	memset(s, 0, sizeof(*s));
-	h->n_procs = shape->procs ? shape->procs : mc.n_fibers;
-	h->n_threads = shape->threads ? shape->threads : mc.n_fibers + 1;
+	/* The last of either kind is a flusher's, of which there is none. */
+	h->n_procs = (shape->procs ? shape->procs : mc.n_fibers) + 1;
+	h->n_threads = (shape->threads ? shape->threads : mc.n_fibers) + 1;
 	h->n_tables = 1;
 	h->root_bits = shape->root_bits;
 	h->n_extents = shape->extents ? shape->extents : 1;
