@@ -10,6 +10,7 @@
 # $(FLUSHER_TEST_LIBS)`.
 C_TESTS = \
 	tests/crash/clients \
+	tests/crash/sweep \
 	tests/unit/api \
 	tests/unit/cell \
 	tests/unit/entry \
@@ -89,6 +90,8 @@ endif
 
 # What several tests include.
 TEST_SHARED = \
+	tests/crash/install.sh \
+	tests/crash/victim.c \
 	tests/tools/common.bash \
 	tests/unit/child.h \
 	tests/unit/dice.h \
@@ -105,6 +108,21 @@ CRASH_LIBS = tests/crash/librig.la tests/tap/libtap.la $(CLIENT_LIBS) \
 
 check_LTLIBRARIES += tests/tap/libtap.la
 tests_tap_libtap_la_SOURCES = tests/tap/tap.c tests/tap/tap.h
+
+# Victims killed at each instruction.  victim.c is compiled by install.sh,
+# against what is installed.
+check_LTLIBRARIES += tests/crash/libsweep.la
+tests_crash_libsweep_la_SOURCES = \
+	tests/crash/bad.c tests/crash/bad.h \
+	tests/crash/facts.c tests/crash/facts.h \
+	tests/crash/ops.c tests/crash/ops.h \
+	tests/crash/site.c tests/crash/sweep.h \
+	tests/crash/states.c tests/crash/states.h \
+	tests/crash/tracer.c tests/crash/tracer.h \
+	tests/crash/watch.c tests/crash/watch.h
+SWEEP_LIBS = tests/crash/libsweep.la tests/tap/libtap.la \
+	tools/libdump.la tools/libcli.la $(CLIENT_LIBS) -lm
+tests_crash_sweep_LDADD = $(SWEEP_LIBS)
 
 check_PROGRAMS += $(C_TESTS)
 TESTS = $(C_TESTS) $(SCRIPT_TESTS)
@@ -211,7 +229,8 @@ else
 TEST_TIMEOUT = 300
 endif
 
-TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800
+TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800 \
+	tests/crash/sweep=600
 
 TEST_EXTENSIONS = .bats .sh
 TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
