@@ -10,6 +10,7 @@
 # $(FLUSHER_TEST_LIBS)`.
 C_TESTS = \
 	tests/crash/clients \
+	tests/crash/kills \
 	tests/crash/sweep \
 	tests/unit/api \
 	tests/unit/cell \
@@ -83,7 +84,7 @@ SCRIPT_TESTS = \
 
 # Those with a long form, for `make soak`: with WBC_SOAK_SECONDS they go on so
 # long, from WBC_SEED; unit/soak.h and unit/dice.h read both.
-SOAK_TESTS = tests/crash/clients
+SOAK_TESTS = tests/crash/clients tests/crash/kills
 if WITH_FLUSHER
 SOAK_TESTS += tests/crash/points
 endif
@@ -118,10 +119,12 @@ tests_crash_libsweep_la_SOURCES = \
 	tests/crash/ops.c tests/crash/ops.h \
 	tests/crash/site.c tests/crash/sweep.h \
 	tests/crash/states.c tests/crash/states.h \
+	tests/crash/survivor.c tests/crash/survivor.h \
 	tests/crash/tracer.c tests/crash/tracer.h \
 	tests/crash/watch.c tests/crash/watch.h
 SWEEP_LIBS = tests/crash/libsweep.la tests/tap/libtap.la \
 	tools/libdump.la tools/libcli.la $(CLIENT_LIBS) -lm
+tests_crash_kills_LDADD = $(SWEEP_LIBS)
 tests_crash_sweep_LDADD = $(SWEEP_LIBS)
 
 check_PROGRAMS += $(C_TESTS)
@@ -230,7 +233,7 @@ TEST_TIMEOUT = 300
 endif
 
 TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800 \
-	tests/crash/sweep=600
+	tests/crash/kills=1200 tests/crash/sweep=600
 
 TEST_EXTENSIONS = .bats .sh
 TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
