@@ -42,6 +42,7 @@ FLUSHER_TESTS = \
 	tests/crash/flipper \
 	tests/crash/full \
 	tests/crash/growth \
+	tests/crash/instants \
 	tests/crash/keys \
 	tests/crash/locked \
 	tests/crash/lost \
@@ -86,7 +87,7 @@ SCRIPT_TESTS = \
 # long, from WBC_SEED; unit/soak.h and unit/dice.h read both.
 SOAK_TESTS = tests/crash/clients tests/crash/kills
 if WITH_FLUSHER
-SOAK_TESTS += tests/crash/points
+SOAK_TESTS += tests/crash/instants tests/crash/points
 endif
 
 # What several tests include.
@@ -138,6 +139,7 @@ check_LTLIBRARIES += tests/crash/librig.la
 tests_crash_librig_la_SOURCES = \
 	tests/crash/crew.c tests/crash/crew.h \
 	tests/crash/host.c \
+	tests/crash/life.c tests/crash/life.h \
 	tests/crash/rig.c tests/crash/rig.h \
 	tests/crash/sql.c
 tests_crash_librig_la_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
@@ -148,6 +150,7 @@ tests_crash_denied_LDADD = $(CRASH_LIBS)
 tests_crash_flipper_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
+tests_crash_instants_LDADD = tests/crash/librig.la $(SWEEP_LIBS) $(SQLITE_LIBS)
 tests_crash_keys_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
@@ -233,7 +236,7 @@ TEST_TIMEOUT = 300
 endif
 
 TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800 \
-	tests/crash/kills=1200 tests/crash/sweep=600
+	tests/crash/instants=900 tests/crash/kills=1200 tests/crash/sweep=600
 
 TEST_EXTENSIONS = .bats .sh
 TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
