@@ -10,6 +10,8 @@
 # $(FLUSHER_TEST_LIBS)`.
 C_TESTS = \
 	tests/crash/clients \
+	tests/crash/kills \
+	tests/crash/sweep \
 	tests/unit/api \
 	tests/unit/cell \
 	tests/unit/entry \
@@ -40,6 +42,7 @@ FLUSHER_TESTS = \
 	tests/crash/flipper \
 	tests/crash/full \
 	tests/crash/growth \
+	tests/crash/instants \
 	tests/crash/keys \
 	tests/crash/lingering \
 	tests/crash/locked \
@@ -86,13 +89,15 @@ SCRIPT_TESTS = \
 
 # Those with a long form, for `make soak`: with WBC_SOAK_SECONDS they go on so
 # long, from WBC_SEED; unit/soak.h and unit/dice.h read both.
-SOAK_TESTS = tests/crash/clients
+SOAK_TESTS = tests/crash/clients tests/crash/kills
 if WITH_FLUSHER
-SOAK_TESTS += tests/crash/points
+SOAK_TESTS += tests/crash/instants tests/crash/points
 endif
 
 # What several tests include.
 TEST_SHARED = \
+	tests/crash/install.sh \
+	tests/crash/victim.c \
 	tests/tools/common.bash \
 	tests/unit/child.h \
 	tests/unit/dice.h \
@@ -110,6 +115,23 @@ CRASH_LIBS = tests/crash/librig.la tests/tap/libtap.la $(CLIENT_LIBS) \
 check_LTLIBRARIES += tests/tap/libtap.la
 tests_tap_libtap_la_SOURCES = tests/tap/tap.c tests/tap/tap.h
 
+# Victims killed at each instruction.  victim.c is compiled by install.sh,
+# against what is installed.
+check_LTLIBRARIES += tests/crash/libsweep.la
+tests_crash_libsweep_la_SOURCES = \
+	tests/crash/bad.c tests/crash/bad.h \
+	tests/crash/facts.c tests/crash/facts.h \
+	tests/crash/ops.c tests/crash/ops.h \
+	tests/crash/site.c tests/crash/sweep.h \
+	tests/crash/states.c tests/crash/states.h \
+	tests/crash/survivor.c tests/crash/survivor.h \
+	tests/crash/tracer.c tests/crash/tracer.h \
+	tests/crash/watch.c tests/crash/watch.h
+SWEEP_LIBS = tests/crash/libsweep.la tests/tap/libtap.la \
+	tools/libdump.la tools/libcli.la $(CLIENT_LIBS) -lm
+tests_crash_kills_LDADD = $(SWEEP_LIBS)
+tests_crash_sweep_LDADD = $(SWEEP_LIBS)
+
 check_PROGRAMS += $(C_TESTS)
 TESTS = $(C_TESTS) $(SCRIPT_TESTS)
 if WITH_FLUSHER
@@ -121,6 +143,7 @@ check_LTLIBRARIES += tests/crash/librig.la
 tests_crash_librig_la_SOURCES = \
 	tests/crash/crew.c tests/crash/crew.h \
 	tests/crash/host.c \
+	tests/crash/life.c tests/crash/life.h \
 	tests/crash/rig.c tests/crash/rig.h \
 	tests/crash/sql.c
 tests_crash_librig_la_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
@@ -131,6 +154,7 @@ tests_crash_denied_LDADD = $(CRASH_LIBS)
 tests_crash_flipper_LDADD = $(CRASH_LIBS)
 tests_crash_full_LDADD = $(CRASH_LIBS)
 tests_crash_growth_LDADD = $(CRASH_LIBS)
+tests_crash_instants_LDADD = tests/crash/librig.la $(SWEEP_LIBS) $(SQLITE_LIBS)
 tests_crash_keys_LDADD = $(CRASH_LIBS)
 tests_crash_lingering_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
@@ -226,7 +250,8 @@ else
 TEST_TIMEOUT = 300
 endif
 
-TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800
+TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800 \
+	tests/crash/instants=900 tests/crash/kills=1200 tests/crash/sweep=600
 
 TEST_EXTENSIONS = .bats .sh
 TAP_DRIVER = $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh

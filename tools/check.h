@@ -2,7 +2,7 @@
 /* Copyright the wbcshm authors */
 
 /*
- * The audit behind `wbc-shmdump check`.
+ * The audit behind `wbc-shmdump check`, and behind the tests that kill.
  *
  * One pass looks at everything once and notes what is wrong.  On a segment
  * at rest that is the answer.  On one in use a block may move between two
@@ -51,6 +51,31 @@ struct check_pass {
 	size_t n_faults;
 	uint64_t more_faults;
 };
+
+/* The audit of a segment; the last pass has the counts. */
+struct check {
+	const struct wbci_segment *s;
+	uint32_t pages; /* committed when it began */
+	bool live;      /* somebody is attached */
+	unsigned passes;
+	struct check_pass pass;     /* the last */
+	struct check_fault *faults; /* that all passes found */
+	size_t n_faults;
+	uint64_t *lost; /* blocks that are lost in all passes */
+};
+
+/**
+ * check_run() - audit a segment
+ * @c: receives what was found; undone by check_free(), whatever is returned
+ * @s: writable or not; nothing is written
+ *
+ * One in which nobody has a slot is looked at once.  On one in use, what a
+ * first pass suspects is looked at again, with pauses in between.
+ *
+ * Return: 0 whatever was found, or -ENOMEM.
+ */
+int check_run(struct check *c, const struct wbci_segment *s);
+void check_free(struct check *c);
 
 /* A bitmap of the pass covers all blocks of all its pages. */
 static inline uint64_t *check_bits(uint64_t *bitmap, uint32_t page)

@@ -17,6 +17,7 @@ tools_libcli_la_LIBADD = units/libunits.la
 # All but their main(), so that the tests can link them.
 noinst_LTLIBRARIES += tools/libdump.la
 tools_libdump_la_SOURCES = \
+	tools/check.c \
 	tools/check.h \
 	tools/check_blocks.c \
 	tools/check_index.c \

@@ -158,6 +158,8 @@ _Noreturn static void become_flusher(const struct rig *r, const char *kill_at,
 		setenv("WBC_FLUSHER_KILL_AT", kill_at, 1);
 	else
 		unsetenv("WBC_FLUSHER_KILL_AT");
+	if (r->halted)
+		raise(SIGSTOP);
 	execvp(argv[0], (char *const *)(uintptr_t)argv);
 	dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);

@@ -46,6 +46,7 @@ struct rig {
 	const char *tables[RIG_TABLES_MAX + 1];
 	const char *extra[RIG_EXTRA_MAX + 1];
 	bool create; /* --create */
+	bool halted; /* it stops itself before its first instruction */
 
 	int notify_fd;
 	pid_t pid; /* 0: no flusher runs */

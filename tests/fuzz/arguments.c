@@ -17,7 +17,7 @@
 #include "tools/cli.h"
 #include "tools/ctl.h"
 #include "tools/dump.h"
-#include "tools/units.h"
+#include "units/units.h"
 
 #define ARGUMENTS_MAX 12u
 

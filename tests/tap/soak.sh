@@ -57,7 +57,7 @@ one()
 	rc=0
 	WBC_SEED=$seed WBC_SOAK_SECONDS=$turn \
 		tests/tap/bounded $((turn * 2 + 600)) "$@" >"$log" 2>&1 || rc=$?
-	grep -E '^# (mc|sweep|storm|fuzz|mutants|kills)(/[a-z_]+)?: ' "$log" |
+	grep -E '^# (mc|sweep|storm|fuzz|mutants|kills|instants)(/[a-z_]+)?: ' "$log" |
 		sed 's/^# /  /'
 	skips=$(count '^ok .*# SKIP|^1\.\.0 # SKIP')
 	skipped=$((skipped + skips))
