@@ -81,9 +81,12 @@ tests_mc_wakes_SOURCES = tests/mc/skip.c
 else
 # -g1: a trace needs lines.  _FORTIFY_SOURCE would call other functions than
 # those that are modelled.
-MC_CFLAGS = $(COMMON_CFLAGS) $(WBC_MC_CFLAGS) -fsanitize=thread \
+MC_CFLAGS = $(COMMON_CFLAGS) $(WBC_MC_CFLAGS) \
 	-fno-optimize-sibling-calls -O2 -g1
 MC_CPPFLAGS = $(AM_CPPFLAGS) -D_FORTIFY_SOURCE=0
+# Among the preprocessor's flags, since the linker must not see it: it would
+# bring the sanitizer's library along.
+MC_HOOKED = $(MC_CPPFLAGS) -fsanitize=thread
 MC_LIBS = tests/mc/libmodel.la tests/mc/libshm.la tests/tap/libtap.la -lm
 MC_LINK = $(AM_LDFLAGS) -Wl,--wrap=memcpy -Wl,--wrap=memmove \
 	-Wl,--wrap=memset -Wl,--wrap=memcmp -Wl,--wrap=malloc -Wl,--wrap=calloc \
@@ -98,73 +101,73 @@ MC_LINK = $(AM_LDFLAGS) -Wl,--wrap=memcpy -Wl,--wrap=memmove \
 check_LTLIBRARIES += tests/mc/libmodel.la tests/mc/libshm.la
 tests_mc_libmodel_la_SOURCES = $(MC_FILES)
 tests_mc_libmodel_la_CPPFLAGS = $(MC_CPPFLAGS)
-tests_mc_libmodel_la_CFLAGS = $(COMMON_CFLAGS) -O2 -g1
+tests_mc_libmodel_la_CFLAGS = $(LIB_CFLAGS) -O2 -g1
 tests_mc_libshm_la_SOURCES = $(shm_libshm_la_SOURCES)
-tests_mc_libshm_la_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_libshm_la_CPPFLAGS = $(MC_HOOKED)
 tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
 
 tests_mc_entries_SOURCES = tests/mc/entries.c
-tests_mc_entries_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_entries_CPPFLAGS = $(MC_HOOKED)
 tests_mc_entries_CFLAGS = $(MC_CFLAGS)
 tests_mc_entries_LDFLAGS = $(MC_LINK)
 tests_mc_entries_LDADD = $(MC_LIBS)
 
 tests_mc_epochs_SOURCES = tests/mc/epochs.c
-tests_mc_epochs_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_epochs_CPPFLAGS = $(MC_HOOKED)
 tests_mc_epochs_CFLAGS = $(MC_CFLAGS)
 tests_mc_epochs_LDFLAGS = $(MC_LINK)
 tests_mc_epochs_LDADD = $(MC_LIBS)
 
 tests_mc_index_SOURCES = tests/mc/index.c
-tests_mc_index_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_index_CPPFLAGS = $(MC_HOOKED)
 tests_mc_index_CFLAGS = $(MC_CFLAGS)
 tests_mc_index_LDFLAGS = $(MC_LINK)
 tests_mc_index_LDADD = $(MC_LIBS)
 
 tests_mc_lanes_SOURCES = tests/mc/lanes.c
-tests_mc_lanes_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_lanes_CPPFLAGS = $(MC_HOOKED)
 tests_mc_lanes_CFLAGS = $(MC_CFLAGS)
 tests_mc_lanes_LDFLAGS = $(MC_LINK)
 tests_mc_lanes_LDADD = $(MC_LIBS)
 
 tests_mc_litmus_SOURCES = tests/mc/litmus.c
-tests_mc_litmus_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_litmus_CPPFLAGS = $(MC_HOOKED)
 tests_mc_litmus_CFLAGS = $(MC_CFLAGS)
 tests_mc_litmus_LDFLAGS = $(MC_LINK)
 tests_mc_litmus_LDADD = $(MC_LIBS)
 
 tests_mc_pages_SOURCES = tests/mc/pages.c
-tests_mc_pages_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_pages_CPPFLAGS = $(MC_HOOKED)
 tests_mc_pages_CFLAGS = $(MC_CFLAGS)
 tests_mc_pages_LDFLAGS = $(MC_LINK)
 tests_mc_pages_LDADD = $(MC_LIBS)
 
 tests_mc_removal_SOURCES = tests/mc/removal.c
-tests_mc_removal_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_removal_CPPFLAGS = $(MC_HOOKED)
 tests_mc_removal_CFLAGS = $(MC_CFLAGS)
 tests_mc_removal_LDFLAGS = $(MC_LINK)
 tests_mc_removal_LDADD = $(MC_LIBS)
 
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
-tests_mc_rounds_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_rounds_CPPFLAGS = $(MC_HOOKED)
 tests_mc_rounds_CFLAGS = $(MC_CFLAGS)
 tests_mc_rounds_LDFLAGS = $(MC_LINK)
 tests_mc_rounds_LDADD = $(MC_LIBS)
 
 tests_mc_slots_SOURCES = tests/mc/slots.c
-tests_mc_slots_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_slots_CPPFLAGS = $(MC_HOOKED)
 tests_mc_slots_CFLAGS = $(MC_CFLAGS)
 tests_mc_slots_LDFLAGS = $(MC_LINK)
 tests_mc_slots_LDADD = $(MC_LIBS)
 
 tests_mc_sweeps_SOURCES = tests/mc/sweeps.c
-tests_mc_sweeps_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_sweeps_CPPFLAGS = $(MC_HOOKED)
 tests_mc_sweeps_CFLAGS = $(MC_CFLAGS)
 tests_mc_sweeps_LDFLAGS = $(MC_LINK)
 tests_mc_sweeps_LDADD = $(MC_LIBS)
 
 tests_mc_wakes_SOURCES = tests/mc/wakes.c
-tests_mc_wakes_CPPFLAGS = $(MC_CPPFLAGS)
+tests_mc_wakes_CPPFLAGS = $(MC_HOOKED)
 tests_mc_wakes_CFLAGS = $(MC_CFLAGS)
 tests_mc_wakes_LDFLAGS = $(MC_LINK)
 tests_mc_wakes_LDADD = $(MC_LIBS)
@@ -172,7 +175,7 @@ tests_mc_wakes_LDADD = $(MC_LIBS)
 # How twins.sh builds the same with other sources.
 MC_ENVIRONMENT = \
 	WBC_MC_CC='$(CC)'; export WBC_MC_CC; \
-	WBC_MC_CFLAGS='$(MC_CFLAGS)'; export WBC_MC_CFLAGS; \
+	WBC_MC_CFLAGS='$(MC_CFLAGS) -fsanitize=thread'; export WBC_MC_CFLAGS; \
 	WBC_MC_LINK='$(MC_LINK)'; export WBC_MC_LINK;
 endif
 
