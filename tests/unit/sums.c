@@ -224,8 +224,8 @@ int main(void)
 	struct rig rig = rig_make(
 		&(struct wbci_create){.max_bytes = 32 * WBCI_EXTENT_BYTES,
 	                              .capacity = KEYS,
-	                              .procs = PROCS + 2,
-	                              .threads = PROCS * THREADS + 4});
+	                              .procs = PROCS + 3,
+	                              .threads = PROCS * THREADS + 5});
 	struct tally *tallies = rig_shared(PROCS * THREADS * sizeof(*tallies));
 	struct worker workers[PROCS * THREADS];
 	struct rig_gate gate = rig_gate();
