@@ -81,11 +81,11 @@ static unsigned count_records(const struct wbci_segment *s)
 	for (uint32_t i = 0; bytes && i < s->geo.n_threads; i++) {
 		uint64_t head, tail;
 		int64_t has = wbci_lane_read(s, i, bytes, &head, &tail);
-		const struct record_shm *r;
+		struct record_shm r;
 
-		for (int64_t at = 0; at < has; at += r->bytes) {
-			r = (const struct record_shm *)(bytes + at);
-			n += r->kind == LANE_INSERT && r->n_values == 2;
+		for (int64_t at = 0; at < has; at += r.bytes) {
+			memcpy(&r, bytes + at, sizeof(r));
+			n += r.kind == LANE_INSERT && r.n_values == 2;
 		}
 	}
 	free(bytes);

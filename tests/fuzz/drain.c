@@ -30,8 +30,8 @@
 /* All but one of the segment's tables, so that there is one to keep out. */
 static const char *const configured[] = {
 	"words(word text key, n counter) on_missing=insert",
-	"visits(host text key, day int key, hits counter, bytes counter,"
-	" seconds double counter)",
+	("visits(host text key, day int key, hits counter, bytes counter,"
+	 " seconds double counter)"),
 	"events(seq int, note text, weight double, raw blob)",
 };
 #define N_CONFIGURED (sizeof(configured) / sizeof(configured[0]))

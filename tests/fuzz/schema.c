@@ -204,8 +204,8 @@ static size_t mutate(struct dice *d, uint8_t *data, size_t bytes, size_t room)
 		"t(k text key, n counter)",
 		"ignore",
 		"deadletter",
-		"a_name_of_sixty_three_bytes_or_one_more_for_the_longest_that_"
-		"is",
+		("a_name_of_sixty_three_bytes_or_one_more_for_the_longest_"
+		 "that_is"),
 	};
 	const char *word =
 		words[dice_below(d, sizeof(words) / sizeof(words[0]))];

@@ -56,7 +56,7 @@ static void setup_fenced(void)
 }
 
 /* Row 2 is there too, and its entry is the first to be used again. */
-static void setup_two(void)
+static void setup_unwanted(void)
 {
 	mc_world(&(struct mc_shape){.root_bits = 1});
 	kept = mc_keep(sizeof(*kept));
@@ -68,6 +68,11 @@ static void setup_two(void)
 	mc_as(0);
 	wbci_sweep_init(&kept->sweep, mc_client(0), NULL);
 	mc_as(-1);
+}
+
+static void setup_two(void)
+{
+	setup_unwanted();
 	wbci_sweep_want(mc_segment());
 }
 
@@ -150,6 +155,34 @@ static void turn_sweeper(void)
 	advance();
 	mc_raise(5);
 	mc_wait(6);
+	sweep_until(SWEEP_NONE);
+}
+
+/* Finds that blocks may be freed, and frees one when that is not so now. */
+static void hasty_client(void)
+{
+	struct wbci_thread *t = mc_place();
+	uint64_t offset;
+
+	wbci_enter(t);
+	MC_CHECK(!wbci_block_alloc(t, PAGE_ENTRIES, 128, &offset), "no block");
+	wbci_block_undo(t, offset);
+	wbci_exit(t);
+	mc_raise(0);
+	mc_wait(1);
+	maker();
+	mc_raise(2);
+}
+
+static void wanting_sweeper(void)
+{
+	wbci_sweep_want(mc_segment());
+	sweep_until(SWEEP_SNAPSHOT);
+	mc_wait(0);
+	sweep_until(SWEEP_WALKED);
+	advance();
+	mc_raise(1);
+	mc_wait(2);
 	sweep_until(SWEEP_NONE);
 }
 
@@ -287,6 +320,11 @@ static const struct mc_scenario scenarios[] = {
 	 .says = "P6: a block that somebody else unlinks is retired once",
 	 .setup = setup_two, .thread = {sweeper, unlinker}, .check = check,
 	 .immortal = 1},
+	{.name = "hasty",
+	 .says = "P6: a block that is given back when the sweep begins is not "
+	         "swept",
+	 .setup = setup_unwanted, .thread = {wanting_sweeper, hasty_client},
+	 .check = check, .immortal = 1},
 	{.name = "waverer",
 	 .says = "P6: a block that is given back and taken again is not swept",
 	 .setup = setup_begun, .thread = {turn_sweeper, waverer},
