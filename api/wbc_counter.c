@@ -31,6 +31,11 @@ static void remember(struct wbc_counter *counter, struct wbci_place *place,
 	 * by now, and a handle must not take a frozen entry for a live one. */
 	place->word = wbci_entry_word(order_load(&e->word) >> 4, ENTRY_LIVE);
 	had = order_acquire(&counter->place);
+	/* Another thread was as quick. */
+	if (had && had->entry == e && had->word == place->word) {
+		free(place);
+		return;
+	}
 	do {
 		place->next = had;
 	} while (!order_cas(&counter->place, &had, place));
@@ -64,11 +69,15 @@ static inline int open_entry(struct wbc_counter *counter,
 	struct wbci_place *place = order_acquire(&counter->place);
 
 	if (__builtin_expect(place != NULL, 1)) {
+		uint64_t word;
+
 		wbci_enter(t);
 		/* ORDER entry.state, acquire: LIVE, and the same one. */
-		if (__builtin_expect(order_acquire(&place->entry->word) ==
-		                             place->word,
-		                     1)) {
+		word = order_acquire(&place->entry->word);
+		if (__builtin_expect(word == place->word, 1) ||
+		    (word == wbci_entry_word(place->word >> 4, ENTRY_FROZEN) &&
+		     /* ORDER entry.state, release: alive before we write. */
+		     order_cas(&place->entry->word, &word, place->word))) {
 			*e = place->entry;
 			return 0;
 		}

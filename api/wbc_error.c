@@ -28,8 +28,9 @@ static const struct words errors[] = {
 	    "Somebody else changed it first and nothing was written; "
 	    "read it again and retry."),
 	WBC(WBC_E_UNKNOWN,
-	    "The database's value of this row is not known yet; it is once the "
-	    "row was first applied, so flush the table and try again."),
+	    "The database's value of this row is not known; it is after a change "
+	    "of the row was applied: add to it without asking for the total, "
+	    "flush the table, and try again."),
 	WBC(WBC_E_NOFLUSHER,
 	    "No flusher serves the segment and nothing is lost; start "
 	    "wbc-flusher for it and try again."),

@@ -63,9 +63,12 @@ WBC_API int wbc_add_double(struct wbc_table *t, const struct wbc_value *key,
  * @total: receives the database's value plus all that is pending, this
  *         addition included
  *
- * As wbc_add_int64(), and WBC_E_UNKNOWN if the database's value is not known
- * yet (it is once the row was first applied), WBC_E_NOROW if the database
- * has no such row: then too nothing was added.
+ * As wbc_add_int64(), and WBC_E_UNKNOWN if the database's value is not known,
+ * WBC_E_NOROW if the database has no such row: then too nothing was added.
+ * It is known from the first time that the row was applied until the row, being
+ * idle, is removed from the segment; after that from the next time on.  So on
+ * WBC_E_UNKNOWN use wbc_add_int64(), and the value is known after the next
+ * flush.
  */
 WBC_API int wbc_add_get_int64(struct wbc_table *t, const struct wbc_value *key,
                               size_t n_key, unsigned column, int64_t delta,
@@ -119,7 +122,8 @@ WBC_API void wbc_counter_close(struct wbc_counter **counter);
  *
  * The common case is one fetch_add and no system call.
  *
- * Progress: lock-free.   Blocks: never.   Fork: safe.
+ * Progress: lock-free.   Blocks: as wbc_add_int64(), if the row was removed from
+ * the segment meanwhile.   Fork: safe.
  *
  * Return: 0, or the errors of wbc_add_int64() that concern no key.
  */
@@ -128,7 +132,12 @@ WBC_API int wbc_counter_add(struct wbc_counter *counter, int64_t delta);
 /** wbc_counter_add_double() - as wbc_counter_add(), for a `double counter` */
 WBC_API int wbc_counter_add_double(struct wbc_counter *counter, double delta);
 
-/** wbc_counter_read() - as wbc_read_int64(), through a handle */
+/**
+ * wbc_counter_read() - as wbc_read_int64(), through a handle
+ *
+ * Makes the row if it was removed from the segment meanwhile, and blocks then
+ * as wbc_add_int64() may.
+ */
 WBC_API int wbc_counter_read(struct wbc_counter *counter, int64_t *value);
 
 /** wbc_counter_read_double() - as wbc_read_double(), through a handle */

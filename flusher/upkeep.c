@@ -199,6 +199,11 @@ static void end_pass(struct wbci_flusher *f, int64_t now)
 	uint64_t removed = u->removal.removed - u->had;
 
 	u->passing = false;
+	/* Empty nodes that found no place to wait in: a sweep meets them. */
+	if (u->pruning.left > u->left_seen) {
+		u->left_seen = u->pruning.left;
+		wbci_sweep_want(&f->client->segment);
+	}
 	if (removed || u->hungry)
 		u->tidy_left = TIDY_EPOCHS;
 	if (!u->hungry)
@@ -282,7 +287,8 @@ void wbci_upkeep(struct wbci_flusher *f, int64_t now)
 	}
 	if (!u->passing && !u->tidy_left)
 		begin_pass(f, now);
-	if (u->passing || u->tidy_left || u->pruning.n)
+	/* A turn of tidying moves the epoch on by itself, and by one. */
+	if ((u->passing || u->pruning.n) && !u->tidy_left)
 		wbci_epoch_advance(f->client);
 	if (u->pruning.n)
 		progress |= !wbci_prune_step(&u->pruning);

@@ -35,9 +35,10 @@ struct wbci_upkeep {
 
 	/* a pass over all entries */
 	bool passing;
-	uint32_t left;   /* pages that it has not looked at */
-	uint64_t before; /* rounds before which a mark is old in it */
-	uint64_t had;    /* removed when it began */
+	uint32_t left;      /* pages that it has not looked at */
+	uint64_t before;    /* rounds before which a mark is old in it */
+	uint64_t had;       /* removed when it began */
+	uint64_t left_seen; /* pruning.left that a sweep was wanted for */
 	int64_t next_pass_ns;
 
 	/* clients that wait for memory */

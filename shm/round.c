@@ -445,6 +445,7 @@ bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
 	const struct wbci_segment *s = &c->segment;
 	struct wbci_thread *t;
 	struct entry_shm *e;
+	uint64_t word;
 	bool moved = false;
 
 	if (wbci_thread(c, &t) || cell >= WBC_COUNTERS_MAX ||
@@ -452,8 +453,12 @@ bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
 		return false;
 	e = wbci_at(s, ref.offset);
 	wbci_enter(t);
-	/* ORDER entry.born, acquire: the incarnation that was collected. */
-	if (order_acquire(&e->word) >> 4 == ref.incarnation &&
+	/* ORDER entry.born, acquire: the incarnation that was collected, and
+	 * in the index: one that was removed keeps its incarnation until a
+	 * client makes the block another entry, perhaps right now. */
+	word = order_acquire(&e->word);
+	if ((word == wbci_entry_word(ref.incarnation, ENTRY_LIVE) ||
+	     word == wbci_entry_word(ref.incarnation, ENTRY_FROZEN)) &&
 	    cell < e->n_cells) {
 		/* Relaxed: only the flusher reads it. */
 		order_store(wbci_entry_journaled(e, cell), total);

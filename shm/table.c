@@ -10,6 +10,7 @@
 #include "../api/wbc_error.h"
 #include "epoch.h"
 #include "page.h"
+#include "wake.h"
 
 /* Copy a table's canonical text.  Specs are immutable once published. */
 static int copy_text(const struct wbci_segment *s, uint64_t offset, char *text)
@@ -53,9 +54,11 @@ int wbci_table_schema(const struct wbci_segment *s, unsigned table,
 
 /* Put a spec into an empty place.  1: somebody else was first. */
 static int publish(struct wbci_thread *t, unsigned table, const char *text,
-                   size_t bytes)
+                   size_t bytes, int64_t *deadline)
 {
 	const struct wbci_segment *s = &t->client->segment;
+	/* ORDER wake.event, acquire: before we look for memory. */
+	uint32_t seen = order_acquire(&t->control->event);
 	uint32_t have = wbci_committed(s);
 	uint64_t offset, empty = 0;
 	struct spec_shm *spec;
@@ -66,9 +69,10 @@ static int publish(struct wbci_thread *t, unsigned table, const char *text,
 	                         &offset);
 	if (error) {
 		wbci_exit(t);
-		return error == -ENOSPC && !wbci_segment_grow(s, have)
-		               ? -EAGAIN
-		               : error;
+		if (error == -ENOSPC)
+			error = wbci_memory_wait(t->client, have, seen,
+			                         deadline);
+		return error ? error : -EAGAIN;
 	}
 	spec = wbci_at(s, offset);
 	spec->bytes = (uint32_t)bytes;
@@ -132,6 +136,7 @@ int wbci_table_declare(struct wbci_thread *t, const struct wbci_schema *schema,
 	struct wbci_schema *other = malloc(sizeof(*other));
 	char text[WBCI_SPEC_MAX];
 	size_t bytes = wbci_schema_text(schema, text);
+	int64_t deadline = 0;
 	unsigned i = 0;
 	int error = 0;
 
@@ -140,7 +145,7 @@ int wbci_table_declare(struct wbci_thread *t, const struct wbci_schema *schema,
 	while (i < s->geo.n_tables) {
 		error = wbci_table_schema(s, i, other, m);
 		if (error == -ENOENT) {
-			error = publish(t, i, text, bytes);
+			error = publish(t, i, text, bytes, &deadline);
 			if (error == 0)
 				break;
 			if (error > 0 || error == -EAGAIN)

@@ -128,6 +128,7 @@ static void test_idle(void)
 {
 	struct world w;
 	struct entry_shm *old, *e;
+	struct wbci_ref ref;
 	uint64_t word, before;
 
 	begin(&w);
@@ -147,6 +148,11 @@ static void test_idle(void)
 	tap_ok(!wbci_removal_step(&w.removal), "then the step ends");
 	tap_ok(!find(&w, 1) && find(&w, 2), "and only the idle one is gone");
 	tap_is_uint(w.removal.removed, 1, "and counted");
+	ref = (struct wbci_ref){(uint64_t)((unsigned char *)old - w.s->base),
+	                        word >> 4};
+	tap_ok(!wbci_cursor_move(w.flusher, ref, 0, 77) &&
+	               order_load(&old->journaled) == 1,
+	       "P5: a cursor that names it moves nothing: it may be another's");
 	tap_is_int(add(&w, 1), 0, "its key is counted anew");
 	e = find(&w, 1);
 	tap_ok(e && order_load(&e->total) == 1, "from 0 (P3)");
