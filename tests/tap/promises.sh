@@ -6,7 +6,8 @@
 #
 # TABLE is doc/promises.md or like it: rows of an ID, the promise, its tests
 # and what is not promised.  TEST are all tests that were to run, without
-# endings; beside each lies the .trs that it left.
+# endings; each has left a .log, in which the results are told by lines that
+# begin with "PASS: ".
 #
 # A promise names tests, parted by commas, or says "not yet".  Each test that
 # it names was to run, has left results, and one that passed is a sentence
@@ -23,8 +24,8 @@ shift
 	sed 's/^/table /' "$table"
 	for test; do
 		echo "test $test"
-		test -f "$test.trs" &&
-			sed -n "s|^:test-result: |result $test |p" "$test.trs"
+		test -f "$test.log" && sed -nE \
+			"s%^(PASS|FAIL|SKIP|ERROR): %result $test \\1 %p" "$test.log"
 	done
 } | LC_ALL=C ${AWK:-awk} '
 	function trim(s) {
