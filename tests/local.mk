@@ -91,7 +91,8 @@ SCRIPT_TESTS = \
 # long, from WBC_SEED; unit/soak.h and unit/dice.h read both.
 SOAK_TESTS = tests/crash/clients tests/crash/kills
 if WITH_FLUSHER
-SOAK_TESTS += tests/crash/instants tests/crash/points
+SOAK_TESTS += tests/crash/instants tests/crash/points tests/crash/storm \
+	tests/crash/churn tests/crash/flipper $(FUZZ_TESTS)
 endif
 
 # What several tests include.
