@@ -235,6 +235,16 @@ void rig_start(struct rig *r)
 	tap_bail("the flusher does not serve: status %d", rig_wait(r));
 }
 
+bool rig_ended(const struct rig *r)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return r->pid &&
+	       waitid(P_PID, (id_t)r->pid, &info,
+	              WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == r->pid;
+}
+
 int rig_wait(struct rig *r)
 {
 	struct pollfd fd = {.fd = pid_descriptor(r->pid), .events = POLLIN};

@@ -77,6 +77,9 @@ bool rig_ready(struct rig *r);
 /* Both; a flusher that does not serve ends the test. */
 void rig_start(struct rig *r);
 
+/* Has it ended?  rig_wait() still says how. */
+bool rig_ended(const struct rig *r);
+
 /* Wait for its end: its exit status, or RIG_SIGNALLED(). */
 int rig_wait(struct rig *r);
 

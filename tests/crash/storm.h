@@ -37,6 +37,7 @@ enum {
 	STORM_COLUMNS = 3,
 	STORM_EXTRAS = 4, /* tables that are only declared */
 	STORM_TABLES = STORM_EXTRAS + 3,
+	STORM_FULL_WAIT_MS = 10,
 	STORM_DOUBTS = 1 << 20
 };
 
@@ -45,6 +46,7 @@ enum {
 
 struct storm_desk {
 	_Atomic uint64_t calls;   /* acknowledged, of any kind */
+	_Atomic uint64_t refused; /* for want of room or a slot */
 	_Atomic uint32_t pending; /* what is begun and not done; 0: nothing */
 	uint64_t before;          /* what the cell's count was then */
 	uint32_t life;            /* of a lane: rows of one are in order */

@@ -32,9 +32,11 @@ static int excuse(struct storm_actor *a, int error)
 	switch (error) {
 	case -ENOSPC:
 		storm_count(a, STAT_NO_ROOM);
+		atomic_fetch_add(&a->desk->refused, 1);
 		return atomic_load(&a->w->fills) ? 0 : error;
 	case -EUSERS: /* the dead have them all */
 		storm_count(a, STAT_NO_SLOT);
+		atomic_fetch_add(&a->desk->refused, 1);
 		storm_pause(1);
 		return 0;
 	default:
@@ -48,6 +50,7 @@ int storm_attach(struct storm_actor *a)
 	struct wbc_options o = WBC_OPTIONS_INIT;
 	int error;
 
+	o.full_wait_ms = STORM_FULL_WAIT_MS;
 	a->desk->life++;
 	if (!a->c) {
 		do {

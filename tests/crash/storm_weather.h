@@ -9,8 +9,8 @@
 
 struct storm_place {
 	pid_t pid;
-	pid_t orphan;        /* the group of a child that lives on; 0: none */
-	uint64_t calls_then; /* when it was begun */
+	pid_t orphan;          /* the group of a child that lives on; 0: none */
+	uint64_t answers_then; /* when it was begun */
 	bool stopped;
 };
 
@@ -26,6 +26,7 @@ struct storm {
 	struct storm_place places[STORM_PLACES];
 	pid_t watch;
 	uint32_t n_eaten;
+	unsigned gone;      /* steps without a flusher */
 	unsigned fill_left; /* steps until there is room again */
 
 	unsigned kills, clients, orphans, at_once, flushers;
