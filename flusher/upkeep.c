@@ -192,6 +192,29 @@ static bool has_enough(const struct wbci_flusher *f)
 	return f->upkeep.removal.removed - f->upkeep.had >= enough(f);
 }
 
+/* Pages that idle threads hold are room for somebody who is hungry. */
+static void revoke_pages(struct wbci_flusher *f)
+{
+	uint32_t n = committed_pages(f);
+	struct wbci_thread *t;
+
+	if (wbci_thread(f->client, &t))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		wbci_page_revoke(t, i);
+	f->upkeep.revoked = wbci_epoch_grace(f->client);
+}
+
+static void disown_pages(struct wbci_flusher *f)
+{
+	uint32_t n = committed_pages(f);
+
+	if (!wbci_epoch_passed(f->client, f->upkeep.revoked))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		wbci_page_disown(&f->client->segment, i);
+}
+
 /* A pass has ended.  What it removed is free some epochs later. */
 static void end_pass(struct wbci_flusher *f, int64_t now)
 {
@@ -204,6 +227,8 @@ static void end_pass(struct wbci_flusher *f, int64_t now)
 		u->left_seen = u->pruning.left;
 		wbci_sweep_want(&f->client->segment);
 	}
+	if (u->hungry)
+		revoke_pages(f);
 	if (removed || u->hungry)
 		u->tidy_left = TIDY_EPOCHS;
 	if (!u->hungry)
@@ -238,6 +263,7 @@ static bool tidy(struct wbci_flusher *f)
 
 	if (!wbci_epoch_advance(f->client))
 		return false;
+	disown_pages(f);
 	tidy_pages(f, UINT32_MAX);
 	if (--u->tidy_left == 0)
 		wbci_event(&f->client->segment);

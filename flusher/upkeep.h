@@ -47,6 +47,8 @@ struct wbci_upkeep {
 	unsigned level;     /* 0: what is idle, 1: half as long, 2: all clean */
 	int64_t fed_ns;     /* when they were last told */
 
+	uint64_t revoked; /* G at which pages that were revoked are nobody's */
+
 	/* retired blocks on their way to be free */
 	unsigned tidy_left; /* epochs in each of which all pages are tidied */
 	uint32_t tidy_page; /* in quiet times: where it goes on */

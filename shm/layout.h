@@ -35,7 +35,7 @@
 #include "order.h"
 
 /* Changes whenever an assert in this file must. */
-#define WBCI_LAYOUT_VERSION 2u
+#define WBCI_LAYOUT_VERSION 3u
 
 #define WBCI_MAGIC UINT64_C(0x314d485343425731) /* bytes "1WBCSHM1" */
 #define WBCI_LINE 64u
@@ -238,9 +238,12 @@ static_assert(offsetof(struct spec_shm, text) == 8, "spec_shm moved");
  * A page's word: what it holds and who may allocate from it.
  *
  *   0..3 kind | 4..11 size class | 12..27 owner: thread slot + 1, 0 nobody
+ *   28 revoked: the flusher has taken it from its owner, who may be in a
+ *      section that has not noticed
  *
  * 0 is a free page.  ENTRIES is for ever; the other kinds go back to free.
  */
+#define WBCI_PAGE_REVOKED (UINT64_C(1) << 28)
 enum page_kind { PAGE_FREE = 0, PAGE_ENTRIES = 1, PAGE_BLOCKS = 2 };
 
 /*

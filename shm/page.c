@@ -139,11 +139,14 @@ static bool has_graced(struct wbci_thread *t, uint32_t page)
 	return false;
 }
 
+/* Give a page to nobody; one that was revoked is the flusher's to give. */
 static void give_page(const struct wbci_segment *s, uint32_t page,
-                      unsigned kind, unsigned class)
+                      uint64_t word)
 {
 	/* ORDER page.claim, release: the bitmap as we leave it. */
-	order_release(&s->words[page], wbci_page_word(kind, class, 0));
+	order_cas(&s->words[page], &word,
+	          wbci_page_word(wbci_page_kind(word), wbci_page_class(word),
+	                         0));
 }
 
 /* Make a free page ours, of a class. */
@@ -167,19 +170,19 @@ static bool claim_used(struct wbci_thread *t, uint32_t page, unsigned kind,
                        unsigned class)
 {
 	const struct wbci_segment *s = &t->client->segment;
+	uint64_t mine = wbci_page_word(kind, class, t->slot + 1);
 	uint64_t word = wbci_page_word(kind, class, 0);
 
 	if (order_load(&s->words[page]) != word ||
 	    (!has_room(s, page, class) && !has_graced(t, page)))
 		return false;
 	/* ORDER page.claim, acquire: the last owner's bitmap. */
-	if (!order_cas(&s->words[page], &word,
-	               wbci_page_word(kind, class, t->slot + 1)))
+	if (!order_cas(&s->words[page], &word, mine))
 		return false;
 	mend_page(s, page);
 	if (has_room(s, page, class) || wbci_page_reclaim(t, page) > 0)
 		return true;
-	give_page(s, page, kind, class);
+	give_page(s, page, mine);
 	return false;
 }
 
@@ -229,10 +232,16 @@ int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind, uint64_t bytes,
 	const struct wbci_segment *s = &t->client->segment;
 	int class = wbci_class_of(bytes);
 	uint32_t *cached, page;
+	uint64_t mine;
 
 	if (class < 0)
 		return class;
 	cached = &t->page[kind - 1][class];
+	mine = wbci_page_word(kind, (unsigned)class, t->slot + 1);
+	/* ORDER page.revoked, section: once it is seen as ours it is so until
+	 * this section ends. */
+	if (*cached && order_load(&s->words[*cached - 1]) != mine)
+		*cached = 0;
 	for (;;) {
 		if (*cached) {
 			*offset = take_block(s, *cached - 1, (unsigned)class);
@@ -248,7 +257,7 @@ int wbci_block_alloc(struct wbci_thread *t, enum page_kind kind, uint64_t bytes,
 		/* Full: whoever needs what is freed in it later finds it
 		 * nobody's. */
 		if (*cached)
-			give_page(s, *cached - 1, kind, (unsigned)class);
+			give_page(s, *cached - 1, mine);
 		*cached = page + 1;
 	}
 }
@@ -303,8 +312,7 @@ void wbci_page_release(const struct wbci_segment *s, uint32_t slot)
 		uint64_t word = order_load(&s->words[i]);
 
 		if (wbci_page_owner(word) == slot + 1)
-			give_page(s, i, wbci_page_kind(word),
-			          wbci_page_class(word));
+			give_page(s, i, word);
 	}
 }
 
@@ -340,25 +348,51 @@ unsigned wbci_page_tidy(struct wbci_thread *t, uint32_t page)
 	uint64_t word = order_load(&s->words[page]);
 	unsigned kind = wbci_page_kind(word);
 	unsigned class = wbci_page_class(word);
+	uint64_t mine = wbci_page_word(kind, class, t->slot + 1);
 	unsigned freed;
 
 	if (kind == PAGE_FREE || kind > PAGE_BLOCKS || class >= WBCI_CLASSES ||
 	    word != wbci_page_word(kind, class, 0) || !is_untidy(meta, kind))
 		return 0;
 	/* ORDER page.claim, acquire: the last owner's bitmap. */
-	if (!order_cas(&s->words[page], &word,
-	               wbci_page_word(kind, class, t->slot + 1)))
+	if (!order_cas(&s->words[page], &word, mine))
 		return 0;
 	mend_page(s, page);
 	freed = wbci_page_reclaim(t, page);
 	/* Entry pages stay what they are, so that their blocks' incarnations
 	 * go on. */
 	if (kind != PAGE_BLOCKS || !is_empty(meta)) {
-		give_page(s, page, kind, class);
+		give_page(s, page, mine);
 		return freed;
 	}
 	memset(wbci_at(s, wbci_page_off(s, page)), 0, WBCI_PAGE_BYTES);
 	/* ORDER page.claim, release: all zeros when it is free. */
 	order_release(&s->words[page], PAGE_FREE);
 	return freed;
+}
+
+bool wbci_page_revoke(struct wbci_thread *t, uint32_t page)
+{
+	const struct wbci_segment *s = &t->client->segment;
+	uint64_t word = order_load(&s->words[page]);
+	unsigned class = wbci_page_class(word);
+	unsigned owner = wbci_page_owner(word);
+
+	if (owner == 0 || owner == t->slot + 1 || class >= WBCI_CLASSES ||
+	    word != wbci_page_word(wbci_page_kind(word), class, owner))
+		return false;
+	/* ORDER page.revoked, S: before the grace period begins. */
+	return order_cas_seq(&s->words[page], &word,
+	                     wbci_page_word(wbci_page_kind(word), class, 0) |
+	                             WBCI_PAGE_REVOKED);
+}
+
+void wbci_page_disown(const struct wbci_segment *s, uint32_t page)
+{
+	uint64_t word = order_load(&s->words[page]);
+
+	/* ORDER page.claim, release: the bitmap as its last owner left it,
+	 * whose section the grace period has seen the end of. */
+	if (word & WBCI_PAGE_REVOKED)
+		order_cas(&s->words[page], &word, word & ~WBCI_PAGE_REVOKED);
 }

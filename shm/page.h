@@ -6,13 +6,18 @@
  *
  * who                  may call together
  * any thread           wbci_block_alloc, _undo, _retire
- * the flusher, too     wbci_page_release, _tidy
+ * the flusher, too     wbci_page_release, _tidy, _revoke, _disown
  *
  * A thread allocates from pages that it owns, one of each kind and class at
  * a time; only the owner writes the alloc bitmap.  A page that is full is
  * given back, so that what becomes free in it is not its last owner's alone.
  * To retire is one fetch_or into a limbo bitmap by anybody; the owner turns
  * graced limbo bits into free ones, the flusher where there is no owner.
+ *
+ * Where memory is short the flusher takes pages from owners who may be idle:
+ * it revokes, and after a grace period makes them nobody's.  An owner looks
+ * in each section, before it writes a bitmap, whether the page is still its
+ * own, and goes on to the section's end if it is.
  *
  * Pages of entries keep kind and class for ever; other empty ones become
  * free pages again, zeroed.  While a mark-sweep runs (sweep.h), no block is
@@ -110,5 +115,14 @@ void wbci_page_release(const struct wbci_segment *s, uint32_t slot);
  * Return: the number of blocks that became free.
  */
 unsigned wbci_page_tidy(struct wbci_thread *t, uint32_t page);
+
+/**
+ * wbci_page_revoke() - take a page from its owner, if that is not @t
+ * Return: true if it was taken; it is nobody's after wbci_page_disown().
+ */
+bool wbci_page_revoke(struct wbci_thread *t, uint32_t page);
+
+/* Make a page that was revoked nobody's; a grace period later. */
+void wbci_page_disown(const struct wbci_segment *s, uint32_t page);
 
 #endif

@@ -192,7 +192,7 @@ void check_blocks(struct check_pass *p)
 		if (word == PAGE_FREE)
 			check_free_page(p, page);
 		else if (n == 0 || wbci_page_kind(word) > PAGE_BLOCKS ||
-		         word >> 28)
+		         word >> 29)
 			check_say(p, check_page, page,
 			          "page %" PRIu32 " is of no known kind or "
 			          "size (%#" PRIx64 ")",

@@ -10,7 +10,9 @@
  * lost.  WBC_SOAK_SECONDS makes it the long form: 10 million keys through
  * 32 MiB, and 20 million through a window of 10,000.
  */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,8 +175,57 @@ static void test_window(int64_t live, int64_t keys)
 	end(&s);
 }
 
+/* More threads than pages: each has made a row, and then does nothing. */
+#define IDLE 40
+
+struct crowd {
+	struct state s;
+	pthread_barrier_t made, end;
+	_Atomic unsigned failed;
+	_Atomic int64_t next;
+};
+
+static void *idle_thread(void *arg)
+{
+	struct crowd *c = arg;
+	struct wbc_value key = wbc_int64("k", atomic_fetch_add(&c->next, 1));
+
+	c->failed += wbc_add_int64(c->s.t, &key, 1, 1, 1) != 0;
+	pthread_barrier_wait(&c->made);
+	pthread_barrier_wait(&c->end);
+	return NULL;
+}
+
+/* What idle threads own is room for others. */
+static void test_idle_owners(void)
+{
+	pthread_t threads[IDLE];
+	struct crowd c = {.failed = 0};
+
+	begin(&c.s, 2 << 20, 1000);
+	pthread_barrier_init(&c.made, NULL, IDLE + 1);
+	pthread_barrier_init(&c.end, NULL, IDLE + 1);
+	for (unsigned i = 0; i < IDLE; i++) {
+		if (pthread_create(&threads[i], NULL, idle_thread, &c))
+			tap_bail("pthread_create");
+	}
+	pthread_barrier_wait(&c.made);
+	tap_is_uint(c.failed, 0,
+	            "P2: %d threads make a row each, in a segment of %d pages",
+	            IDLE, (int)WBCI_PAGES_PER_EXTENT);
+	for (int64_t i = 0; i < 1000; i++)
+		add(&c.s, c.next + i);
+	tap_ok(true, "P2: and do not keep another from making 1,000");
+	pthread_barrier_wait(&c.end);
+	for (unsigned i = 0; i < IDLE; i++)
+		pthread_join(threads[i], NULL);
+	finish(&c.s, IDLE + 1000, IDLE + 1000);
+	end(&c.s);
+}
+
 int main(void)
 {
+	test_idle_owners();
 	if (getenv("WBC_SOAK_SECONDS")) {
 		test_stream(10000000, 32 << 20, 5);
 		test_window(10000, 20000000);

@@ -10,6 +10,7 @@ MC_TESTS = \
 	tests/mc/index \
 	tests/mc/lanes \
 	tests/mc/litmus \
+	tests/mc/owners \
 	tests/mc/pages \
 	tests/mc/removal \
 	tests/mc/rounds \
@@ -56,7 +57,8 @@ MC_TWINS = \
 	tests/mc/twins/34-swept-under-unlinker.patch \
 	tests/mc/twins/35-snapshot-before-mark.patch \
 	tests/mc/twins/36-undone-while-swept.patch \
-	tests/mc/twins/37-freed-while-swept.patch
+	tests/mc/twins/37-freed-while-swept.patch \
+	tests/mc/twins/38-owner-does-not-look.patch
 
 check_PROGRAMS += $(MC_TESTS)
 TESTS += $(MC_TESTS) tests/mc/twins.sh
@@ -72,6 +74,7 @@ tests_mc_epochs_SOURCES = tests/mc/skip.c
 tests_mc_index_SOURCES = tests/mc/skip.c
 tests_mc_lanes_SOURCES = tests/mc/skip.c
 tests_mc_litmus_SOURCES = tests/mc/skip.c
+tests_mc_owners_SOURCES = tests/mc/skip.c
 tests_mc_pages_SOURCES = tests/mc/skip.c
 tests_mc_removal_SOURCES = tests/mc/skip.c
 tests_mc_rounds_SOURCES = tests/mc/skip.c
@@ -135,6 +138,12 @@ tests_mc_litmus_CPPFLAGS = $(MC_HOOKED)
 tests_mc_litmus_CFLAGS = $(MC_CFLAGS)
 tests_mc_litmus_LDFLAGS = $(MC_LINK)
 tests_mc_litmus_LDADD = $(MC_LIBS)
+
+tests_mc_owners_SOURCES = tests/mc/owners.c
+tests_mc_owners_CPPFLAGS = $(MC_HOOKED)
+tests_mc_owners_CFLAGS = $(MC_CFLAGS)
+tests_mc_owners_LDFLAGS = $(MC_LINK)
+tests_mc_owners_LDADD = $(MC_LIBS)
 
 tests_mc_pages_SOURCES = tests/mc/pages.c
 tests_mc_pages_CPPFLAGS = $(MC_HOOKED)
