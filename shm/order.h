@@ -56,6 +56,19 @@ typedef _Atomic uint32_t order_u32;
 	atomic_compare_exchange_strong_explicit((p), (expected), (v),          \
 	                                        memory_order_acq_rel,          \
 	                                        memory_order_acquire)
+/* One that fails is relaxed, where only success hands something over. */
+#define order_cas_acquire(p, expected, v)                                      \
+	atomic_compare_exchange_strong_explicit((p), (expected), (v),          \
+	                                        memory_order_acquire,          \
+	                                        memory_order_relaxed)
+#define order_cas_release(p, expected, v)                                      \
+	atomic_compare_exchange_strong_explicit((p), (expected), (v),          \
+	                                        memory_order_release,          \
+	                                        memory_order_relaxed)
+#define order_cas_relaxed(p, expected, v)                                      \
+	atomic_compare_exchange_strong_explicit((p), (expected), (v),          \
+	                                        memory_order_relaxed,          \
+	                                        memory_order_relaxed)
 #define order_cas_seq(p, expected, v)                                          \
 	atomic_compare_exchange_strong_explicit((p), (expected), (v),          \
 	                                        memory_order_seq_cst,          \

@@ -79,7 +79,7 @@ static int publish(struct wbci_thread *t, unsigned table, const char *text,
 	spec->reserved = 0;
 	memcpy(spec->text, text, bytes);
 	/* ORDER table.publish, release: the text is whole. */
-	if (!order_cas(&s->tables[table].spec, &empty, offset)) {
+	if (!order_cas_release(&s->tables[table].spec, &empty, offset)) {
 		wbci_block_undo(t, offset);
 		error = 1;
 	}
@@ -118,8 +118,10 @@ static int declare_policy(const struct wbci_segment *s, unsigned table,
 {
 	uint64_t had = ON_MISSING_UNSET;
 
+	/* Relaxed: as in wbci_table_policy(). */
 	if (schema->on_missing == ON_MISSING_UNSET ||
-	    order_cas(&s->tables[table].policy, &had, schema->on_missing) ||
+	    order_cas_relaxed(&s->tables[table].policy, &had,
+	                      schema->on_missing) ||
 	    had == schema->on_missing)
 		return 0;
 	return wbci_say(m, WBC_E_SCHEMA,
@@ -184,15 +186,16 @@ void wbci_table_park(const struct wbci_segment *s, unsigned table, int error,
 	if (bytes > sizeof(text) - 1)
 		bytes = sizeof(text) - 1;
 	memcpy(text, message, bytes);
-	/* ORDER table.message, acquire: odd before the words change. */
-	order_xchg(&shm->message_seq, seq + 1);
+	/* Relaxed: odd before the words change, since each of them releases. */
+	order_store(&shm->message_seq, seq + 1);
 	for (unsigned i = 0; i < WBCI_TABLE_MESSAGE / 8; i++) {
 		uint64_t word;
 
 		memcpy(&word, text + i * 8, 8);
 		order_release(&shm->message[i], word);
 	}
-	order_store(&shm->parked, (uint64_t)-(int64_t)error);
+	/* ORDER table.message, release: as each word, after the odd number. */
+	order_release(&shm->parked, (uint64_t)-(int64_t)error);
 	/* ORDER table.message, release: even after the words. */
 	order_release(&shm->message_seq, seq + 2);
 }
