@@ -15,7 +15,8 @@ int wbci_cell_add_large(struct entry_shm *e, unsigned cell, int64_t delta,
 		if (wbci_total_refused(had, delta))
 			return -ERANGE;
 		*total = had + (uint64_t)delta;
-	} while (!order_cas(word, &had, *total));
+		/* ORDER cell.total, release: as in wbci_cell_add_int64(). */
+	} while (!order_cas_release(word, &had, *total));
 	return 0;
 }
 
@@ -31,7 +32,8 @@ int wbci_cell_add_double(struct wbci_thread *t, struct entry_shm *e,
 		*total = wbci_double_of(had) + delta;
 		if (!(fabs(*total) <= WBCI_DOUBLE_MAX))
 			return -ERANGE;
-	} while (!order_cas(word, &had, wbci_bits_of(*total)));
+		/* ORDER cell.total, release: as in wbci_cell_add_int64(). */
+	} while (!order_cas_release(word, &had, wbci_bits_of(*total)));
 	return 0;
 }
 
