@@ -154,12 +154,13 @@ static bool claim_fresh(struct wbci_thread *t, uint32_t page, unsigned kind,
                         unsigned class)
 {
 	const struct wbci_segment *s = &t->client->segment;
-	/* ORDER page.claim, acquire: as its last owner left it: zeroed. */
-	uint64_t word = order_acquire(&s->words[page]);
+	/* Relaxed: the CAS below acquires what this finds. */
+	uint64_t word = order_load(&s->words[page]);
 
+	/* ORDER page.claim, acquire: as its last owner left it: zeroed. */
 	if (word != PAGE_FREE ||
-	    !order_cas(&s->words[page], &word,
-	               wbci_page_word(kind, class, t->slot + 1)))
+	    !order_cas_acquire(&s->words[page], &word,
+	                       wbci_page_word(kind, class, t->slot + 1)))
 		return false;
 	mend_page(s, page);
 	return true;
@@ -177,7 +178,7 @@ static bool claim_used(struct wbci_thread *t, uint32_t page, unsigned kind,
 	    (!has_room(s, page, class) && !has_graced(t, page)))
 		return false;
 	/* ORDER page.claim, acquire: the last owner's bitmap. */
-	if (!order_cas(&s->words[page], &word, mine))
+	if (!order_cas_acquire(&s->words[page], &word, mine))
 		return false;
 	mend_page(s, page);
 	if (has_room(s, page, class) || wbci_page_reclaim(t, page) > 0)
@@ -355,7 +356,7 @@ unsigned wbci_page_tidy(struct wbci_thread *t, uint32_t page)
 	    word != wbci_page_word(kind, class, 0) || !is_untidy(meta, kind))
 		return 0;
 	/* ORDER page.claim, acquire: the last owner's bitmap. */
-	if (!order_cas(&s->words[page], &word, mine))
+	if (!order_cas_acquire(&s->words[page], &word, mine))
 		return 0;
 	mend_page(s, page);
 	freed = wbci_page_reclaim(t, page);
