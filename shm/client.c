@@ -138,8 +138,8 @@ static void describe_slot(struct wbci_client *c, struct proc_shm *p)
 static int claim_proc(struct wbci_client *c, uint32_t i)
 {
 	struct proc_shm *p = &c->segment.procs[i];
-	/* ORDER slot.claim, acquire: the last owner is done with it. */
-	uint64_t word = order_acquire(&p->word);
+	/* Relaxed: the CAS below acquires what this finds. */
+	uint64_t word = order_load(&p->word);
 	void *page = NULL;
 	int error;
 
@@ -149,7 +149,8 @@ static int claim_proc(struct wbci_client *c, uint32_t i)
 	if (error)
 		return error;
 	c->proc_word = ((word >> 4) + 1) << 4 | PROC_USED;
-	/* ORDER slot.claim, release: USED stands under the lock only. */
+	/* ORDER slot.claim, acquire/release: the last owner is done with it;
+	 * USED stands under the lock only. */
 	if (!order_cas(&p->word, &word, c->proc_word)) {
 		munmap(page, WBCI_SYS_PAGE);
 		return 1;
@@ -399,13 +400,14 @@ static int claim_thread(struct wbci_client *c, struct wbci_thread **t)
 
 	for (uint32_t tried = 0; tried < places(c, n); tried++) {
 		uint32_t i = place(c, n, tried);
-		/* ORDER slot.claim, acquire: the last owner is done: its
-		 * epoch word is 0, its lane's tail is where it left it. */
-		uint64_t word = order_acquire(&s->threads[i].word);
+		/* Relaxed: the CAS below acquires what this finds. */
+		uint64_t word = order_load(&s->threads[i].word);
 
 		if ((word & 15) != THREAD_FREE)
 			continue;
-		/* ORDER slot.claim, S: a full barrier before our first
+		/* ORDER slot.claim, acquire: the last owner is done: its
+		 * epoch word is 0, its lane's tail is where it left it.
+		 * ORDER slot.claim, S: a full barrier before our first
 		 * section: a scan that found the slot free came before. */
 		if (!order_cas_seq(&s->threads[i].word, &word,
 		                   ((word >> 16) + 1) << 16 |
