@@ -25,8 +25,9 @@ static int make_ready(struct wbci_thread *t)
 
 	if (error)
 		return error;
-	/* ORDER lane.ready, release: the memory is there when it says so. */
-	order_release(&t->shm->lane_ready, 1);
+	/* Relaxed: whoever reads the lane found its tail first, and
+	 * lane.publish brings this along. */
+	order_store(&t->shm->lane_ready, 1);
 	return 0;
 }
 
@@ -109,9 +110,9 @@ int64_t wbci_lane_read(const struct wbci_segment *s, uint32_t slot,
 	bytes = *tail - *head;
 	if (bytes == 0)
 		return 0;
-	/* ORDER lane.ready, acquire: the memory is there. */
+	/* Relaxed: the tail brought it along. */
 	if (bytes > size || bytes % 8 || *head % 8 ||
-	    !order_acquire(&thread->lane_ready))
+	    !order_load(&thread->lane_ready))
 		return WBC_E_CORRUPT;
 	from = spans(lane_base(s, slot), size, *head, bytes);
 	memcpy(buffer, from.p[0], from.n[0]);
@@ -135,7 +136,8 @@ bool wbci_lane_half_full(const struct wbci_segment *s)
 {
 	for (uint32_t i = 0; i < s->geo.n_threads; i++) {
 		struct thread_shm *thread = &s->threads[i];
-		uint64_t used = order_acquire(&thread->lane_tail) -
+		/* Relaxed: a hint; who reads the lane loads it anew. */
+		uint64_t used = order_load(&thread->lane_tail) -
 		                order_load(&thread->lane_head);
 
 		if (used >= s->geo.lane_bytes / 2)
