@@ -368,7 +368,7 @@ int wbci_segment_grow(const struct wbci_segment *s, uint32_t have)
 	}
 	/* ORDER extent.commit, release: the memory is there when counted.
 	 * Whoever loses has allocated the same extent: nothing to undo. */
-	order_cas(&s->control->committed, &n, n + 1);
+	order_cas_release(&s->control->committed, &n, n + 1);
 	order_store(&s->control->low_memory, 0);
 	return 0;
 }
