@@ -61,7 +61,8 @@ static void drop_entry(struct wbci_thread *t, struct entry_shm *e,
 {
 	uint64_t word = order_load(&e->word);
 
-	order_release(&e->word, wbci_entry_word(word >> 4, ENTRY_FREE));
+	/* Relaxed: who finds it FREE reads nothing of it. */
+	order_store(&e->word, wbci_entry_word(word >> 4, ENTRY_FREE));
 	wbci_block_retire(t, offset);
 }
 
