@@ -51,9 +51,10 @@ void wbci_ring(const struct wbci_segment *s)
 	/* ORDER wake.sleep, fence: the request is visible before we look
 	 * whether somebody sleeps; pairs with wbci_sleep()'s barrier. */
 	order_fence();
-	if (order_load_seq(&s->control->sleep) != 1)
+	/* Relaxed: the fence decides, and one of several wakes it. */
+	if (order_load(&s->control->sleep) != 1)
 		return;
-	if (order_cas_seq(&s->control->sleep, &sleeps, 0))
+	if (order_cas_relaxed(&s->control->sleep, &sleeps, 0))
 		futex_wake(&s->control->sleep);
 }
 
@@ -80,8 +81,9 @@ uint64_t wbci_want(struct wbci_client *c, order_u64 *word)
 	 * cycle, so the round that bumps it reads what we did. */
 	order_fence();
 	want = order_load_seq(&c->segment.control->cycle) + 1;
-	had = order_load_seq(word);
-	while (had < want && !order_cas_seq(word, &had, want))
+	/* Relaxed: wbci_ring()'s fence is after it. */
+	had = order_load(word);
+	while (had < want && !order_cas_relaxed(word, &had, want))
 		;
 	wbci_ring(&c->segment);
 	return want;
@@ -90,7 +92,7 @@ uint64_t wbci_want(struct wbci_client *c, order_u64 *word)
 void wbci_event(const struct wbci_segment *s)
 {
 	/* ORDER wake.event, release: progress is visible before its event. */
-	order_add_seq(&s->control->event, 1);
+	order_add_release(&s->control->event, 1);
 	futex_wake(&s->control->event);
 }
 
@@ -119,8 +121,8 @@ int wbci_memory_wait(struct wbci_client *c, uint32_t have, uint32_t seen,
 	left = (*deadline - wbci_now_ns() + 999999) / 1000000;
 	if (left <= 0)
 		return error;
-	/* ORDER wake.sleep: published before wbci_ring() looks. */
-	order_add_seq(&s->control->memory_want, 1);
+	/* Relaxed: wbci_ring()'s fence is after it. */
+	order_add_relaxed(&s->control->memory_want, 1);
 	wbci_ring(s);
 	wbci_event_wait(s, seen, left < SLICE_MS ? (int)left : SLICE_MS);
 	return order_load(&s->control->closed) ? -ESTALE : 0;
@@ -128,7 +130,8 @@ int wbci_memory_wait(struct wbci_client *c, uint32_t have, uint32_t seen,
 
 void wbci_lane_event(const struct wbci_segment *s)
 {
-	order_add_seq(&s->control->lane_event, 1);
+	/* ORDER wake.event, release: there is room before it says so. */
+	order_add_release(&s->control->lane_event, 1);
 	futex_wake(&s->control->lane_event);
 }
 

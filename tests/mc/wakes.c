@@ -102,7 +102,7 @@ static void progress(void)
 
 static void waiter(void)
 {
-	uint32_t seen = order_load_seq(&control()->event);
+	uint32_t seen = order_acquire(&control()->event);
 
 	if (order_acquire(&control()->synced) != 5)
 		wbci_event_wait(mc_segment(), seen, 1000);
@@ -118,7 +118,7 @@ static void emptied(void)
 
 static void lane_waiter(void)
 {
-	uint32_t seen = order_load_seq(&control()->lane_event);
+	uint32_t seen = order_acquire(&control()->lane_event);
 
 	if (order_acquire(&mc_segment()->threads[1].lane_head) != 8)
 		wbci_lane_event_wait(mc_segment(), seen, 1000);
@@ -132,7 +132,7 @@ static void shutter(void)
 
 static void shut_waiter(void)
 {
-	uint32_t seen = order_load_seq(&control()->event);
+	uint32_t seen = order_acquire(&control()->event);
 
 	if (!order_load(&control()->closed))
 		wbci_event_wait(mc_segment(), seen, 1000);
