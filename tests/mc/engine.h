@@ -103,8 +103,9 @@ struct mc {
 	uint16_t *learnt;     /* per granule: who reads it, who writes it */
 	uint32_t steps;
 	uint8_t self;
-	bool logging;   /* what is written is undone later */
-	bool track_all; /* replay: nothing is known beforehand */
+	bool logging;     /* what is written is undone later */
+	bool track_all;   /* replay: nothing is known beforehand */
+	bool keep_learnt; /* an earlier search of the scenario learnt it */
 	bool tracing;
 	bool random;
 	bool in_setup;
@@ -171,6 +172,7 @@ void mc_fence(int order, void *pc);
 void mc_fence_of(unsigned t);
 void mc_memory_reset(void);
 void mc_memory_init(void);
+void mc_learn_anew(void);
 uint64_t mc_newest(void *at, unsigned size);
 void mc_log_write(void *at, size_t bytes);
 void mc_touch(unsigned t, uint64_t what);
@@ -221,8 +223,7 @@ static inline int mc_order(int order, unsigned what, void *pc)
 	return mc_weaken[at] ? mc_weaken[at] - 1 : order;
 }
 void mc_sites_init(void);
-int mc_sites_main(const struct mc_scenario *all, const char *name,
-                  const char *killed);
+int mc_sites_main(const struct mc_scenario *all, const char *list);
 bool mc_site_weaken(const char *site);
 void mc_symbolize(void *const *pc, size_t n, char (*text)[160]);
 

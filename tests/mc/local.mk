@@ -5,6 +5,7 @@
 # hooks of our own.  A program is a line in MC_TESTS and the four lines below
 # that every program has.
 MC_TESTS = \
+	tests/mc/edges \
 	tests/mc/entries \
 	tests/mc/epochs \
 	tests/mc/index \
@@ -61,14 +62,16 @@ MC_TWINS = \
 	tests/mc/twins/38-owner-does-not-look.patch
 
 check_PROGRAMS += $(MC_TESTS)
-TESTS += $(MC_TESTS) tests/mc/twins.sh
-EXTRA_DIST += tests/mc/twins.sh tests/mc/mutants.sh tests/mc/coverage.sh \
+TESTS += $(MC_TESTS) tests/mc/twins.sh tests/mc/mutants.sh
+EXTRA_DIST += tests/mc/twins.sh tests/mc/mutants.sh tests/mc/mutants.txt \
+	tests/mc/coverage.sh \
 	tests/mc/rows.h $(MC_TWINS)
 SOAK_TESTS += $(MC_TESTS)
 
 if SANITIZE
 # A sanitizer's library and our hooks exclude each other.
 EXTRA_DIST += $(MC_FILES)
+tests_mc_edges_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
 tests_mc_epochs_SOURCES = tests/mc/skip.c
 tests_mc_index_SOURCES = tests/mc/skip.c
@@ -108,6 +111,12 @@ tests_mc_libmodel_la_CFLAGS = $(LIB_CFLAGS) -O2 -g1
 tests_mc_libshm_la_SOURCES = $(shm_libshm_la_SOURCES)
 tests_mc_libshm_la_CPPFLAGS = $(MC_HOOKED)
 tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
+
+tests_mc_edges_SOURCES = tests/mc/edges.c
+tests_mc_edges_CPPFLAGS = $(MC_HOOKED)
+tests_mc_edges_CFLAGS = $(MC_CFLAGS)
+tests_mc_edges_LDFLAGS = $(MC_LINK)
+tests_mc_edges_LDADD = $(MC_LIBS)
 
 tests_mc_entries_SOURCES = tests/mc/entries.c
 tests_mc_entries_CPPFLAGS = $(MC_HOOKED)
@@ -190,7 +199,7 @@ endif
 
 # Each memory order weaker in turn.
 mutants: $(MC_TESTS)
-	@$(AM_TESTS_ENVIRONMENT) $(BASH_SHELL) $(srcdir)/tests/mc/mutants.sh
+	@$(AM_TESTS_ENVIRONMENT) $(BASH_SHELL) $(srcdir)/tests/mc/mutants.sh --search
 mc-coverage: $(MC_TESTS)
 	@$(AM_TESTS_ENVIRONMENT) $(BASH_SHELL) $(srcdir)/tests/mc/coverage.sh
 .PHONY: mutants mc-coverage

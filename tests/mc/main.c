@@ -8,8 +8,8 @@
  *   NAME SCENARIO...              only these
  *   NAME --replay SCENARIO PATH   one execution again, with a trace
  *   NAME --weaken "LINE FROM->TO" SCENARIO   with one memory order weaker
- *   NAME --mutate FILE            weaken each memory order in turn; FILE has
- *                                 those that need not be tried
+ *   NAME --mutate FILE            weaken each memory order of FILE in turn:
+ *                                 "LINE FROM->TO" or "LINE FROM->TO SCENARIO"
  *
  * With WBC_SOAK_SECONDS, random executions from WBC_SEED after the search,
  * with more preemptions, until the time is over.
@@ -170,7 +170,7 @@ int mc_main(int argc, char **argv, const char *name,
 	if (argc == 4 && !strcmp(argv[1], "--weaken"))
 		return weaken(name, find(all, argv[3]), argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "--mutate"))
-		return mc_sites_main(all, name, read_file(argv[2]));
+		return mc_sites_main(all, read_file(argv[2]));
 	for (int i = 1; i < argc; i++)
 		run_scenario(name, find(all, argv[i]));
 	for (const struct mc_scenario *s = all; argc == 1 && s->name; s++)

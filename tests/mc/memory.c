@@ -72,6 +72,12 @@ static void *reserve(size_t bytes)
 	return p;
 }
 
+/* Nothing is known of what is shared; what was known is the caller's. */
+void mc_learn_anew(void)
+{
+	mc.learnt = reserve(GRANULES(mc.size) * sizeof(*mc.learnt));
+}
+
 void mc_memory_init(void)
 {
 	size_t granules = GRANULES(mc.size);
@@ -81,9 +87,11 @@ void mc_memory_init(void)
 		stores = reserve(STORES_MAX * sizeof(*stores));
 		undo = reserve(UNDO_MAX * sizeof(*undo));
 		shadow = reserve(granules * sizeof(*shadow));
-		mc.learnt = reserve(granules * sizeof(*mc.learnt));
+		mc_learn_anew();
 	}
-	madvise(mc.learnt, granules * sizeof(*mc.learnt), MADV_DONTNEED);
+	if (!mc.keep_learnt)
+		madvise(mc.learnt, granules * sizeof(*mc.learnt),
+		        MADV_DONTNEED);
 }
 
 void mc_memory_reset(void)

@@ -132,6 +132,26 @@ static void syncer(void)
 	book->want[mc_self()] = wbci_want(mc_client(-1), want);
 }
 
+/* The same by the short way, if somebody has marked the entry already. */
+static void hot_syncer(void)
+{
+	order_u64 *want = &mc_segment()->control->sync_want;
+	struct wbci_thread *t = mc_place();
+	struct entry_shm *e = rows->entry[0];
+	bool ready;
+
+	wbci_enter(t);
+	ready = wbci_cell_ready(t->control, e, &e->total, delta());
+	if (ready)
+		order_add_release(&e->total, (uint64_t)delta());
+	wbci_exit(t);
+	if (!ready)
+		return;
+	mc_ack((uint64_t)delta());
+	book->delta[mc_self()] = (uint64_t)delta();
+	book->want[mc_self()] = wbci_want(mc_client(-1), want);
+}
+
 /* Marks, and is stopped before it adds; goes on when all is quiet. */
 static void stopped(void)
 {
@@ -232,6 +252,19 @@ static const struct mc_scenario scenarios[] = {
          .setup = setup,
          .thread = {flusher_twice, syncer},
          .check = check},
+	{.name = "sync-by-another",
+         .says = "P4: the round that a client waits for has its add, also if "
+                 "another one marked the entry",
+         .setup = setup,
+         .thread = {flusher, adder, syncer},
+         .check = check,
+         .deaths = MC_NOBODY},
+	{.name = "sync-by-another-hot",
+         .says = "P4: the same by the short way",
+         .setup = setup,
+         .thread = {flusher, adder, hot_syncer},
+         .check = check,
+         .deaths = MC_NOBODY},
 	{.name = "stopped",
          .says = "P2: a client stopped between mark and add loses nothing, "
                  "and no round waits for it",

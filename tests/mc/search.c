@@ -41,8 +41,14 @@ static uint64_t *states;
 static size_t states_size, states_used;
 #define STATES_MOST (1u << 24)
 
+/* A large one goes: to clear it takes longer than most searches. */
 static void forget_states(void)
 {
+	if (states_size > 1u << 14) {
+		free(states);
+		states = NULL;
+		states_size = 0;
+	}
 	if (states)
 		memset(states, 0, states_size * sizeof(*states));
 	states_used = 0;
@@ -69,7 +75,7 @@ static void grow_states(void)
 		if (old[i])
 			add_state(old[i]);
 	}
-	/* The old one is small beside it. */
+	free(old);
 }
 
 /* Has this state been searched, or is it being searched, already? */

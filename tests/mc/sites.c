@@ -5,6 +5,8 @@
  * Where the atomics are in the source, and what becomes of a program when one
  * of them is weaker than it is written.
  *
+ * Which mutants there are says a list, which mutants.sh makes from the source.
+ *
  * A site is a line of shm/ or api/ that has an atomic or a fence.  Weakening
  * it weakens all its copies, since inline functions are compiled in several
  * places.  This happens in the running program: the compiler hands the order
@@ -68,124 +70,126 @@ static void gather(void)
 		memcpy(sites[i].line, text[i], sizeof(text[i]));
 }
 
-/* The next weaker orders of an access, or nothing. */
-static unsigned weaker(const struct site *s, uint8_t orders[2])
+static int order_of(const char *name)
 {
-	bool load = s->what == A_LOAD, store = s->what == A_STORE;
-
-	switch (s->order) {
-	case __ATOMIC_SEQ_CST:
-		if (s->what > A_CAS) {
-			orders[0] = __ATOMIC_RELAXED; /* a fence: none at all */
-			return 1;
-		}
-		orders[0] = load    ? __ATOMIC_ACQUIRE
-		            : store ? __ATOMIC_RELEASE
-		                    : __ATOMIC_ACQ_REL;
-		return 1;
-	case __ATOMIC_ACQ_REL:
-		orders[0] = __ATOMIC_ACQUIRE;
-		orders[1] = __ATOMIC_RELEASE;
-		return 2;
-	case __ATOMIC_ACQUIRE:
-	case __ATOMIC_RELEASE:
-		orders[0] = __ATOMIC_RELAXED;
-		return 1;
-	default:
-		return 0;
+	for (int i = 0; i < 6; i++) {
+		if (!strcmp(order_names[i], name))
+			return i;
 	}
+	return -1;
 }
 
-static void weaken(const char *line, uint8_t what, uint8_t from, int to)
+/* One order weaker: a line of the list. */
+struct mutant {
+	char line[160];
+	int from, to;      /* a fence that is relaxed is none */
+	char scenario[48]; /* that is known to fail; "": try them all */
+};
+
+static bool is_of(const struct site *s, const struct mutant *m)
+{
+	return s->order == m->from && !strcmp(s->line, m->line);
+}
+
+static void weaken(const struct mutant *m, bool on)
 {
 	for (unsigned i = 0; i < n_sites; i++) {
-		const struct site *s = &sites[i];
-
-		if (s->what == what && s->order == from &&
-		    !strcmp(s->line, line))
-			mc_weaken[(char *)s->pc - __executable_start] =
-				to < 0 ? 0 : (uint8_t)(to + 1);
+		if (is_of(&sites[i], m))
+			mc_weaken[(char *)sites[i].pc - __executable_start] =
+				on ? (uint8_t)(m->to + 1) : 0;
 	}
 }
 
-static bool is_product(const char *line)
+/* "LINE FROM->TO SCENARIO", the scenario may be missing; false: no more. */
+static bool next_mutant(const char **list, struct mutant *m)
 {
-	return !strncmp(line, "shm/", 4) || !strncmp(line, "api/", 4);
-}
+	char from[16], to[16];
+	int used = 0;
 
-static bool is_first(unsigned i)
-{
-	for (unsigned j = 0; j < i; j++) {
-		if (sites[j].what == sites[i].what &&
-		    sites[j].order == sites[i].order &&
-		    !strcmp(sites[j].line, sites[i].line))
-			return false;
-	}
+	m->scenario[0] = '\0';
+	if (sscanf(*list, "%159s %15[a-z_]->%15[a-z_]%n", m->line, from, to,
+	           &used) != 3)
+		return false;
+	*list += used;
+	if (**list == ' ')
+		sscanf(*list, " %47[^\n]", m->scenario);
+	*list += strcspn(*list, "\n");
+	m->from = order_of(from);
+	m->to = order_of(strcmp(to, "none") ? to : "relaxed");
+	if (m->from < 0 || m->to < 0)
+		tap_bail("no such order: %s->%s", from, to);
 	return true;
 }
 
-/* Mutants that another program killed already, a line each. */
-static bool listed(const char *list, const char *mutant)
-{
-	size_t n = strlen(mutant);
+#define SCENARIOS_MAX 64u
+/* What the search of each scenario met, before anything was weakened. */
+static struct reach {
+	const struct mc_scenario *scenario;
+	uint8_t *met;
+	uint16_t *learnt;
+	uint64_t executions;
+} reaches[SCENARIOS_MAX];
+static unsigned n_reaches;
 
-	for (const char *at = list; at; at = strchr(at, '\n')) {
-		at += *at == '\n';
-		if (!strncmp(at, mutant, n) && (at[n] == '\n' || !at[n]))
+static bool wanted(const struct mc_scenario *s, const char *list)
+{
+	struct mutant m;
+
+	if (s->fails)
+		return false;
+	while (next_mutant(&list, &m)) {
+		if (!m.scenario[0] || !strcmp(m.scenario, s->name))
 			return true;
 	}
 	return false;
 }
 
-/* Which scenarios meet a site?  Found before anything is weakened. */
-static bool *reaches; /* scenario * SITES_MAX + site */
-
-static unsigned count(const struct mc_scenario *all)
+static int by_executions(const void *a, const void *b)
 {
-	unsigned n = 0;
+	uint64_t x = ((const struct reach *)a)->executions;
+	uint64_t y = ((const struct reach *)b)->executions;
 
-	while (all[n].name)
-		n++;
-	return n;
+	return (x > y) - (x < y);
 }
 
-static void find_reaches(const struct mc_scenario *all, unsigned n,
+static void find_reaches(const struct mc_scenario *all, const char *list,
                          uint64_t most)
 {
 	uint8_t *every = mc_real_alloc(text_bytes());
-	uint8_t **met = mc_real_alloc(n * sizeof(*met));
 
 	memset(every, 0, text_bytes());
-	for (unsigned k = 0; k < n; k++) {
+	for (; all->name; all++) {
+		struct reach *r = &reaches[n_reaches];
+
+		if (!wanted(all, list) || n_reaches == SCENARIOS_MAX)
+			continue;
 		memset(mc_met, 0, text_bytes());
-		met[k] = mc_real_alloc(text_bytes());
-		memset(met[k], 0, text_bytes());
-		if (!all[k].fails) {
-			mc_world_setup(&all[k]);
-			mc_search(&all[k], most);
-			memcpy(met[k], mc_met, text_bytes());
-		}
+		mc_learn_anew();
+		mc_world_setup(all);
+		mc_search(all, most);
+		r->learnt = mc.learnt;
+		r->scenario = all;
+		r->executions = mc.executions;
+		r->met = mc_real_alloc(text_bytes());
+		memcpy(r->met, mc_met, text_bytes());
 		for (size_t i = 0; i < text_bytes(); i++) {
-			if (met[k][i] & 0x7f)
-				every[i] = met[k][i];
+			if (mc_met[i] & 0x7f)
+				every[i] = mc_met[i];
 		}
+		n_reaches++;
 	}
 	memcpy(mc_met, every, text_bytes());
 	gather();
-	reaches = mc_real_alloc(n * SITES_MAX);
-	for (unsigned k = 0; k < n; k++) {
-		for (unsigned i = 0; i < n_sites; i++)
-			reaches[k * SITES_MAX + i] =
-				met[k][(char *)sites[i].pc -
-			               __executable_start] != 0;
-	}
+	qsort(reaches, n_reaches, sizeof(*reaches), by_executions);
 }
 
-static bool line_reached(unsigned k, unsigned i)
+static bool meets(const struct reach *r, const struct mutant *m)
 {
-	for (unsigned j = 0; j < n_sites; j++) {
-		if (reaches[k * SITES_MAX + j] &&
-		    !strcmp(sites[j].line, sites[i].line))
+	if (m->scenario[0] && strcmp(m->scenario, r->scenario->name))
+		return false;
+	for (unsigned i = 0; i < n_sites; i++) {
+		if (is_of(&sites[i], m) &&
+		    r->met[(char *)sites[i].pc - __executable_start])
 			return true;
 	}
 	return false;
@@ -193,92 +197,71 @@ static bool line_reached(unsigned k, unsigned i)
 
 /* Does a scenario fail?  Small searches of all come before large ones. */
 #define LEVELS 4u
-static bool kills(const struct mc_scenario *all, unsigned n, unsigned i,
-                  uint64_t most, bool *capped)
+static const char *kills(const struct mutant *m, uint64_t most,
+                         const char **verdict)
 {
-	enum outcome outcome = ENDED;
+	*verdict = "unmet";
+	for (unsigned at = 0; at < (LEVELS + 1) * n_reaches; at++) {
+		const struct reach *r = &reaches[at % n_reaches];
+		enum outcome outcome;
 
-	*capped = false;
-	for (unsigned at = 0; at < (LEVELS + 1) * n; at++) {
-		unsigned k = at % n;
-
-		if (all[k].fails || !line_reached(k, i))
+		if (!meets(r, m))
 			continue;
-		mc.level = (at / n + 1) % (LEVELS + 1);
-		mc_world_setup(&all[k]);
-		outcome = mc_search(&all[k], most);
-		if (outcome == FAILED)
-			break;
-		*capped |= mc.level == 0 && outcome == CUT;
-		outcome = ENDED;
+		mc.level = (at / n_reaches + 1) % (LEVELS + 1);
+		mc.learnt = r->learnt;
+		mc_world_setup(r->scenario);
+		outcome = mc_search(r->scenario, most);
+		if (outcome == FAILED) {
+			*verdict = "killed";
+			return r->scenario->name;
+		}
+		if (outcome == CUT && mc.level == 0)
+			*verdict = "capped";
+		else if (!strcmp(*verdict, "unmet"))
+			*verdict = "survived";
 	}
-	mc.level = 0;
-	return outcome == FAILED;
+	return "-";
 }
 
 /*
- * Weaken each site that the scenarios meet in turn.  Prints a line for each
- * mutant: killed, survived, or capped, where the search had no end.
+ * Weaken each of the list in turn.  Prints a line for each: the verdict, the
+ * mutant, and the scenario that failed.  "survived" is after all executions of
+ * all scenarios that meet the site, "capped" after as many as allowed.
  */
-int mc_sites_main(const struct mc_scenario *all, const char *name,
-                  const char *killed)
+int mc_sites_main(const struct mc_scenario *all, const char *list)
 {
 	const char *cap = getenv("WBC_MC_CAP");
 	uint64_t most = cap ? strtoull(cap, NULL, 10) : 200000;
-	unsigned n = count(all);
+	struct mutant m;
 
-	find_reaches(all, n, most);
-	for (unsigned i = 0; i < n_sites; i++) {
-		const struct site *s = &sites[i];
-		uint8_t orders[2];
-		unsigned n_orders = weaker(s, orders);
+	find_reaches(all, list, most);
+	mc.keep_learnt = true;
+	while (next_mutant(&list, &m)) {
+		const char *verdict, *scenario;
 
-		if (!is_product(s->line) || !is_first(i))
-			continue;
-		for (unsigned j = 0; j < n_orders; j++) {
-			char mutant[256];
-			bool capped, dead;
-
-			snprintf(mutant, sizeof(mutant), "%s %s->%s", s->line,
-			         order_names[s->order],
-			         s->what > A_CAS ? "none"
-			                         : order_names[orders[j]]);
-			if (listed(killed, mutant))
-				continue;
-			weaken(s->line, s->what, s->order, orders[j]);
-			dead = kills(all, n, i, most, &capped);
-			weaken(s->line, s->what, s->order, -1);
-			printf("mutant %s %s\t%s\n", name,
-			       dead     ? "killed"
-			       : capped ? "capped"
-			                : "survived",
-			       mutant);
-			fflush(stdout);
-		}
+		weaken(&m, true);
+		scenario = kills(&m, most, &verdict);
+		weaken(&m, false);
+		printf("%s\t%s %s->%s\t%s\n", verdict, m.line,
+		       order_names[m.from],
+		       m.to ? order_names[m.to] : "relaxed", scenario);
+		fflush(stdout);
 	}
+	mc.level = 0;
 	return 0;
 }
 
 /* "LINE FROM->TO" from the command line, after a search met the sites. */
 bool mc_site_weaken(const char *site)
 {
-	char line[160], from[16], to[16];
+	struct mutant m;
 	bool found = false;
 
-	if (sscanf(site, "%159s %15[a-z_]->%15s", line, from, to) != 3)
+	if (!next_mutant(&site, &m))
 		return false;
 	gather();
-	for (unsigned i = 0; i < n_sites; i++) {
-		int order = 0;
-
-		if (strcmp(sites[i].line, line) ||
-		    strcmp(order_names[sites[i].order], from))
-			continue;
-		for (int k = 0; k < 6; k++)
-			order = strcmp(order_names[k], to) ? order : k;
-		mc_weaken[(char *)sites[i].pc - __executable_start] =
-			(uint8_t)(order + 1);
-		found = true;
-	}
+	weaken(&m, true);
+	for (unsigned i = 0; i < n_sites; i++)
+		found |= is_of(&sites[i], &m);
 	return found;
 }
