@@ -2,8 +2,8 @@
 # Copyright the wbcshm authors
 
 # The model checker: shm/ compiled as for the thread sanitizer, and linked with
-# hooks of our own.  A program is a line in MC_TESTS and the four lines below
-# that every program has.
+# hooks of our own.  A program is a line in MC_TESTS,
+# two of sources, and four of flags.
 MC_TESTS = \
 	tests/mc/edges \
 	tests/mc/entries \
@@ -71,6 +71,10 @@ SOAK_TESTS += $(MC_TESTS)
 if SANITIZE
 # A sanitizer's library and our hooks exclude each other.
 EXTRA_DIST += $(MC_FILES)
+MC_HOOKED = $(AM_CPPFLAGS)
+MC_CFLAGS = $(AM_CFLAGS)
+MC_LINK = $(AM_LDFLAGS)
+MC_LIBS = tests/tap/libtap.la
 tests_mc_edges_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
 tests_mc_epochs_SOURCES = tests/mc/skip.c
@@ -113,82 +117,18 @@ tests_mc_libshm_la_CPPFLAGS = $(MC_HOOKED)
 tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
 
 tests_mc_edges_SOURCES = tests/mc/edges.c
-tests_mc_edges_CPPFLAGS = $(MC_HOOKED)
-tests_mc_edges_CFLAGS = $(MC_CFLAGS)
-tests_mc_edges_LDFLAGS = $(MC_LINK)
-tests_mc_edges_LDADD = $(MC_LIBS)
-
 tests_mc_entries_SOURCES = tests/mc/entries.c
-tests_mc_entries_CPPFLAGS = $(MC_HOOKED)
-tests_mc_entries_CFLAGS = $(MC_CFLAGS)
-tests_mc_entries_LDFLAGS = $(MC_LINK)
-tests_mc_entries_LDADD = $(MC_LIBS)
-
 tests_mc_epochs_SOURCES = tests/mc/epochs.c
-tests_mc_epochs_CPPFLAGS = $(MC_HOOKED)
-tests_mc_epochs_CFLAGS = $(MC_CFLAGS)
-tests_mc_epochs_LDFLAGS = $(MC_LINK)
-tests_mc_epochs_LDADD = $(MC_LIBS)
-
 tests_mc_index_SOURCES = tests/mc/index.c
-tests_mc_index_CPPFLAGS = $(MC_HOOKED)
-tests_mc_index_CFLAGS = $(MC_CFLAGS)
-tests_mc_index_LDFLAGS = $(MC_LINK)
-tests_mc_index_LDADD = $(MC_LIBS)
-
 tests_mc_lanes_SOURCES = tests/mc/lanes.c
-tests_mc_lanes_CPPFLAGS = $(MC_HOOKED)
-tests_mc_lanes_CFLAGS = $(MC_CFLAGS)
-tests_mc_lanes_LDFLAGS = $(MC_LINK)
-tests_mc_lanes_LDADD = $(MC_LIBS)
-
 tests_mc_litmus_SOURCES = tests/mc/litmus.c
-tests_mc_litmus_CPPFLAGS = $(MC_HOOKED)
-tests_mc_litmus_CFLAGS = $(MC_CFLAGS)
-tests_mc_litmus_LDFLAGS = $(MC_LINK)
-tests_mc_litmus_LDADD = $(MC_LIBS)
-
 tests_mc_owners_SOURCES = tests/mc/owners.c
-tests_mc_owners_CPPFLAGS = $(MC_HOOKED)
-tests_mc_owners_CFLAGS = $(MC_CFLAGS)
-tests_mc_owners_LDFLAGS = $(MC_LINK)
-tests_mc_owners_LDADD = $(MC_LIBS)
-
 tests_mc_pages_SOURCES = tests/mc/pages.c
-tests_mc_pages_CPPFLAGS = $(MC_HOOKED)
-tests_mc_pages_CFLAGS = $(MC_CFLAGS)
-tests_mc_pages_LDFLAGS = $(MC_LINK)
-tests_mc_pages_LDADD = $(MC_LIBS)
-
 tests_mc_removal_SOURCES = tests/mc/removal.c
-tests_mc_removal_CPPFLAGS = $(MC_HOOKED)
-tests_mc_removal_CFLAGS = $(MC_CFLAGS)
-tests_mc_removal_LDFLAGS = $(MC_LINK)
-tests_mc_removal_LDADD = $(MC_LIBS)
-
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
-tests_mc_rounds_CPPFLAGS = $(MC_HOOKED)
-tests_mc_rounds_CFLAGS = $(MC_CFLAGS)
-tests_mc_rounds_LDFLAGS = $(MC_LINK)
-tests_mc_rounds_LDADD = $(MC_LIBS)
-
 tests_mc_slots_SOURCES = tests/mc/slots.c
-tests_mc_slots_CPPFLAGS = $(MC_HOOKED)
-tests_mc_slots_CFLAGS = $(MC_CFLAGS)
-tests_mc_slots_LDFLAGS = $(MC_LINK)
-tests_mc_slots_LDADD = $(MC_LIBS)
-
 tests_mc_sweeps_SOURCES = tests/mc/sweeps.c
-tests_mc_sweeps_CPPFLAGS = $(MC_HOOKED)
-tests_mc_sweeps_CFLAGS = $(MC_CFLAGS)
-tests_mc_sweeps_LDFLAGS = $(MC_LINK)
-tests_mc_sweeps_LDADD = $(MC_LIBS)
-
 tests_mc_wakes_SOURCES = tests/mc/wakes.c
-tests_mc_wakes_CPPFLAGS = $(MC_HOOKED)
-tests_mc_wakes_CFLAGS = $(MC_CFLAGS)
-tests_mc_wakes_LDFLAGS = $(MC_LINK)
-tests_mc_wakes_LDADD = $(MC_LIBS)
 
 # How twins.sh builds the same with other sources.
 MC_ENVIRONMENT = \
@@ -196,6 +136,71 @@ MC_ENVIRONMENT = \
 	WBC_MC_CFLAGS='$(MC_CFLAGS) -fsanitize=thread'; export WBC_MC_CFLAGS; \
 	WBC_MC_LINK='$(MC_LINK)'; export WBC_MC_LINK;
 endif
+
+tests_mc_edges_CPPFLAGS = $(MC_HOOKED)
+tests_mc_edges_CFLAGS = $(MC_CFLAGS)
+tests_mc_edges_LDFLAGS = $(MC_LINK)
+tests_mc_edges_LDADD = $(MC_LIBS)
+
+tests_mc_entries_CPPFLAGS = $(MC_HOOKED)
+tests_mc_entries_CFLAGS = $(MC_CFLAGS)
+tests_mc_entries_LDFLAGS = $(MC_LINK)
+tests_mc_entries_LDADD = $(MC_LIBS)
+
+tests_mc_epochs_CPPFLAGS = $(MC_HOOKED)
+tests_mc_epochs_CFLAGS = $(MC_CFLAGS)
+tests_mc_epochs_LDFLAGS = $(MC_LINK)
+tests_mc_epochs_LDADD = $(MC_LIBS)
+
+tests_mc_index_CPPFLAGS = $(MC_HOOKED)
+tests_mc_index_CFLAGS = $(MC_CFLAGS)
+tests_mc_index_LDFLAGS = $(MC_LINK)
+tests_mc_index_LDADD = $(MC_LIBS)
+
+tests_mc_lanes_CPPFLAGS = $(MC_HOOKED)
+tests_mc_lanes_CFLAGS = $(MC_CFLAGS)
+tests_mc_lanes_LDFLAGS = $(MC_LINK)
+tests_mc_lanes_LDADD = $(MC_LIBS)
+
+tests_mc_litmus_CPPFLAGS = $(MC_HOOKED)
+tests_mc_litmus_CFLAGS = $(MC_CFLAGS)
+tests_mc_litmus_LDFLAGS = $(MC_LINK)
+tests_mc_litmus_LDADD = $(MC_LIBS)
+
+tests_mc_owners_CPPFLAGS = $(MC_HOOKED)
+tests_mc_owners_CFLAGS = $(MC_CFLAGS)
+tests_mc_owners_LDFLAGS = $(MC_LINK)
+tests_mc_owners_LDADD = $(MC_LIBS)
+
+tests_mc_pages_CPPFLAGS = $(MC_HOOKED)
+tests_mc_pages_CFLAGS = $(MC_CFLAGS)
+tests_mc_pages_LDFLAGS = $(MC_LINK)
+tests_mc_pages_LDADD = $(MC_LIBS)
+
+tests_mc_removal_CPPFLAGS = $(MC_HOOKED)
+tests_mc_removal_CFLAGS = $(MC_CFLAGS)
+tests_mc_removal_LDFLAGS = $(MC_LINK)
+tests_mc_removal_LDADD = $(MC_LIBS)
+
+tests_mc_rounds_CPPFLAGS = $(MC_HOOKED)
+tests_mc_rounds_CFLAGS = $(MC_CFLAGS)
+tests_mc_rounds_LDFLAGS = $(MC_LINK)
+tests_mc_rounds_LDADD = $(MC_LIBS)
+
+tests_mc_slots_CPPFLAGS = $(MC_HOOKED)
+tests_mc_slots_CFLAGS = $(MC_CFLAGS)
+tests_mc_slots_LDFLAGS = $(MC_LINK)
+tests_mc_slots_LDADD = $(MC_LIBS)
+
+tests_mc_sweeps_CPPFLAGS = $(MC_HOOKED)
+tests_mc_sweeps_CFLAGS = $(MC_CFLAGS)
+tests_mc_sweeps_LDFLAGS = $(MC_LINK)
+tests_mc_sweeps_LDADD = $(MC_LIBS)
+
+tests_mc_wakes_CPPFLAGS = $(MC_HOOKED)
+tests_mc_wakes_CFLAGS = $(MC_CFLAGS)
+tests_mc_wakes_LDFLAGS = $(MC_LINK)
+tests_mc_wakes_LDADD = $(MC_LIBS)
 
 # Each memory order weaker in turn.
 mutants: $(MC_TESTS)
