@@ -224,8 +224,7 @@ static int open_journal(struct wbci_journal *j, const char *dir, unsigned flags,
 			return error;
 	}
 	/* LMDB would make an empty file a new environment. */
-	error = is_empty(j->path) ? WBC_E_CORRUPT
-	                          : open_env(j, j->path, false);
+	error = is_empty(j->path) ? WBC_E_CORRUPT : open_env(j, j->path, false);
 	if (!error)
 		error = load_meta(j);
 	if (error == WBC_E_LAYOUT)
@@ -519,8 +518,11 @@ int wbci_journal_delete(struct wbci_journal *j, enum wbci_blob_kind kind,
 /* The value's bytes at an address that is a multiple of 8. */
 static const void *align_value(struct wbci_journal *j, const MDB_val *value)
 {
+	static const uint64_t nothing;
 	void *larger;
 
+	if (!value->mv_size)
+		return &nothing;
 	if ((uintptr_t)value->mv_data % 8 == 0)
 		return value->mv_data;
 	if (j->scratch_room < value->mv_size) {

@@ -32,6 +32,7 @@ enum {
 	NOTICED = 200,   /* calls of others while somebody is stopped */
 	HALT_FROM = 300, /* instructions: less is not in a section yet */
 	HALT_MORE = 800,
+	SANITIZED = 4,               /* times as many instructions, roughly */
 	EAT_MOST = (64 << 20) / 256, /* more than that file system holds */
 	FILL_STEPS = 12,
 	GONE_STEPS = 32
@@ -201,6 +202,15 @@ static void see_others_go_on(struct storm *s)
 	}
 }
 
+/* After how many instructions of an add to stop. */
+static uint32_t halt_at(struct storm *s)
+{
+	const char *sanitized = getenv("WBC_SANITIZE");
+	uint32_t n = HALT_FROM + dice_below(&s->dice, HALT_MORE);
+
+	return sanitized && *sanitized ? n * SANITIZED : n;
+}
+
 /*
  * Stop a client between two instructions of an add, most of which are in its
  * section.  It comes to it when it can; one that is stopped stays as it is.
@@ -213,8 +223,7 @@ static void stop_client(struct storm *s, unsigned i)
 
 	if (s->places[i].stopped)
 		return;
-	atomic_store(&s->w->halt[i],
-	             HALT_FROM + dice_below(&s->dice, HALT_MORE));
+	atomic_store(&s->w->halt[i], halt_at(s));
 	if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) {
 		violated(s, "a client ended", status);
 		settle_place(s, i, pid);

@@ -222,7 +222,7 @@ c|7' ]
 		UPDATE words SET n = 100 WHERE word = new.word; END;
 		CREATE TRIGGER stay BEFORE UPDATE ON words WHEN old.word = 'b'
 		BEGIN SELECT RAISE(IGNORE); END"
-	start_flusher --table "$words"
+	start_flusher --table "$words" --flush-interval 1h
 	wbc-shmctl add --table "$words" word=a n=20
 	run -0 wbc-shmctl flush
 	[ "$(wbc-shmctl read words word=a n)" = 100 ]
