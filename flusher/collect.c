@@ -264,10 +264,14 @@ static int note_batches(struct wbci_flusher *f)
 
 		if (!rs || wbci_rowset_empty(rs))
 			continue;
-		batch = (struct wbci_batch){
-			f->rounds.cycle, rs->inserts_bytes + rs->n_rows * 64,
-			rs->n_inserts,   rs->inserts_bytes,
-			rs->n_rows,      rs->spec_hash};
+		batch = (struct wbci_batch){.round = f->rounds.cycle,
+		                            .first = f->rounds.cycle,
+		                            .bytes = rs->inserts_bytes +
+		                                     rs->n_rows * 64,
+		                            .inserts = rs->n_inserts,
+		                            .inserts_bytes = rs->inserts_bytes,
+		                            .rows = rs->n_rows,
+		                            .spec_hash = rs->spec_hash};
 		if (wbci_queue_push(q, &batch) ||
 		    wbci_unapplied_wait(f->unapplied,
 		                        wbci_queue_rows_id(q, rs->spec_hash),

@@ -172,7 +172,7 @@ static bool is_mismatched(const struct wbci_flusher *f, struct wbci_queue *q)
 /* Is a flush due of what is in batches? */
 static bool is_due(const struct wbci_queue *q)
 {
-	return q->n_batches && q->flush_to > q->record.plan_round + 1;
+	return q->n_batches && q->batches[0].first < q->flush_to;
 }
 
 static void dispatch_queue(struct wbci_flusher *f, struct wbci_queue *q,

@@ -94,9 +94,14 @@ static int load_piece(void *arg, const char *table, uint64_t number,
 static int note_chunk(struct wbci_queue *q, uint64_t round,
                       const struct wbci_rowset *rs, size_t bytes)
 {
-	struct wbci_batch batch = {round,         bytes,
-	                           rs->n_inserts, rs->inserts_bytes,
-	                           rs->n_rows,    rs->spec_hash};
+	/* It may have been merged: of any round that is in no piece. */
+	struct wbci_batch batch = {.round = round,
+	                           .first = q->record.plan_round + 1,
+	                           .bytes = bytes,
+	                           .inserts = rs->n_inserts,
+	                           .inserts_bytes = rs->inserts_bytes,
+	                           .rows = rs->n_rows,
+	                           .spec_hash = rs->spec_hash};
 	struct wbci_batch *last;
 
 	if (!q->n_batches || q->batches[q->n_batches - 1].round != round)

@@ -262,9 +262,14 @@ int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q)
 		error = wbci_journal_update(f->journal, fill_merged, &p, &m);
 	if (!error) {
 		wbci_point(POINT_MERGE_AFTER_COMMIT);
-		merged = (struct wbci_batch){p.number,       p.bytes,
-		                             p.rs.n_inserts, p.rs.inserts_bytes,
-		                             p.rs.n_rows,    p.rs.spec_hash};
+		merged =
+			(struct wbci_batch){.round = p.number,
+		                            .first = q->batches[p.first].first,
+		                            .bytes = p.bytes,
+		                            .inserts = p.rs.n_inserts,
+		                            .inserts_bytes = p.rs.inserts_bytes,
+		                            .rows = p.rs.n_rows,
+		                            .spec_hash = p.rs.spec_hash};
 		wbci_queue_drop_last(q, p.n);
 		error = wbci_queue_push(q, &merged);
 		f->totals.merges++;

@@ -38,6 +38,7 @@ struct wbci_declared {
 /* A batch in the journal. */
 struct wbci_batch {
 	uint64_t round;
+	uint64_t first; /* it holds nothing of an earlier round */
 	uint64_t bytes;
 	uint64_t inserts;
 	uint64_t inserts_bytes;

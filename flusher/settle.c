@@ -385,9 +385,8 @@ static uint64_t settled_to(const struct wbci_flusher *f, struct wbci_queue *q)
 	if (!wbci_queue_pending(q) || q->parked == WBC_E_TABLE ||
 	    q->parked == WBC_E_SCHEMA)
 		settled = f->synced;
-	else if (!wbci_queue_outstanding(q) &&
-	         q->record.plan_round + 1 > settled)
-		settled = q->record.plan_round + 1;
+	else if (!wbci_queue_outstanding(q))
+		settled = q->batches[0].first;
 	if (settled > q->settled)
 		q->settled = settled;
 	return q->settled;

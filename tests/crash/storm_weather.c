@@ -258,12 +258,15 @@ static void kill_flusher(struct storm *s)
 
 	rig_signal(&s->rig, SIGKILL);
 	status = rig_wait(&s->rig);
-	if (status != RIG_SIGNALLED(SIGKILL))
+	if (status != RIG_SIGNALLED(SIGKILL)) {
 		violated(s, "the flusher ended", status);
+		rig_log_show(&s->rig);
+	}
 	s->flushers++;
 	s->kills++;
 	snprintf(at, sizeof(at), "%s:%u", points[dice_below(&s->dice, POINTS)],
 	         1 + dice_below(&s->dice, 4));
+	rig_log_mark(&s->rig);
 	rig_spawn(&s->rig, dice_below(&s->dice, 3) ? NULL : at);
 }
 

@@ -81,11 +81,12 @@ needs_jq()
 	command -v jq >/dev/null || skip "jq is missing"
 }
 
-# start_flusher OPTION...: on $segment and $db; returns when it serves.
+# start_flusher OPTION...: on $segment and $db; returns when it serves.  It
+# writes when it is asked to, not when a slow machine makes it be time.
 start_flusher()
 {
 	in_background wbc-flusher --segment "$segment" --sqlite "$db" \
-		--journal "$tmp/journal" "$@"
+		--journal "$tmp/journal" --flush-interval 1h "$@"
 	flusher=$pid
 	until_true flusher_is_alive
 }

@@ -44,6 +44,7 @@ in_db()
 	[ "$(wbc-shmctl read words word=hello)" = 7 ]
 	[ "$(wbc-shmctl add --get words word=hello n=-2)" = 5 ]
 	[ "$(wbc-shmctl read words word=hello n)" = 5 ]
+	wbc-shmctl sync
 	[ "$(in_db 'SELECT n FROM words')" = 7 ]
 	wbc-shmctl flush words
 	[ "$(in_db 'SELECT n FROM words')" = 5 ]
@@ -222,7 +223,7 @@ c|7' ]
 		UPDATE words SET n = 100 WHERE word = new.word; END;
 		CREATE TRIGGER stay BEFORE UPDATE ON words WHEN old.word = 'b'
 		BEGIN SELECT RAISE(IGNORE); END"
-	start_flusher --table "$words" --flush-interval 1h
+	start_flusher --table "$words"
 	wbc-shmctl add --table "$words" word=a n=20
 	run -0 wbc-shmctl flush
 	[ "$(wbc-shmctl read words word=a n)" = 100 ]
