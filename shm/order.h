@@ -42,8 +42,12 @@ typedef _Atomic uint32_t order_u32;
 	atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define order_add_seq(p, v)                                                    \
 	atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
+#define order_or_relaxed(p, v)                                                 \
+	atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 #define order_or(p, v)                                                         \
 	atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define order_and_relaxed(p, v)                                                \
+	atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define order_and(p, v)                                                        \
 	atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 #define order_xchg(p, v)                                                       \

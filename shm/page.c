@@ -85,7 +85,10 @@ unsigned wbci_page_reclaim(struct wbci_thread *t, uint32_t page)
 	/* We are in a section, so G <= g + 1 and nobody retires into this
 	 * bitmap now: new bits are stamped g - 1 .. g + 1. */
 	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
-		uint64_t bits = order_acquire(&limbo[w]);
+		/* Relaxed: who set these bits has left its section, which
+		 * the G that we acquired says; who cleared some before us
+		 * owned the page before us. */
+		uint64_t bits = order_load(&limbo[w]);
 		uint64_t alloc;
 
 		if (!bits)
@@ -93,9 +96,12 @@ unsigned wbci_page_reclaim(struct wbci_thread *t, uint32_t page)
 		alloc = order_load(&meta->alloc[w]);
 		freed += (unsigned)__builtin_popcountll(bits & alloc);
 		/* Killed between the two, the next owner clears the limbo
-		 * bits of free blocks before it allocates. */
+		 * bits of free blocks before it allocates.  Relaxed: it has
+		 * both by ORDER page.claim, and a sweep by the grace period
+		 * after which no block is freed. */
 		order_store(&meta->alloc[w], alloc & ~bits);
-		order_and(&limbo[w], ~bits);
+		order_compiler();
+		order_and_relaxed(&limbo[w], ~bits);
 	}
 	return freed;
 }
@@ -109,8 +115,10 @@ static void mend_page(const struct wbci_segment *s, uint32_t page)
 		uint64_t alloc = order_load(&meta->alloc[w]);
 
 		for (unsigned i = 0; i < 4; i++) {
+			/* Relaxed: nobody retires a free block, and who gets
+			 * one of these gets it from us. */
 			if (order_load(&meta->limbo[i][w]) & ~alloc)
-				order_and(&meta->limbo[i][w], alloc);
+				order_and_relaxed(&meta->limbo[i][w], alloc);
 		}
 	}
 }
@@ -144,9 +152,9 @@ static void give_page(const struct wbci_segment *s, uint32_t page,
                       uint64_t word)
 {
 	/* ORDER page.claim, release: the bitmap as we leave it. */
-	order_cas(&s->words[page], &word,
-	          wbci_page_word(wbci_page_kind(word), wbci_page_class(word),
-	                         0));
+	order_cas_release(
+		&s->words[page], &word,
+		wbci_page_word(wbci_page_kind(word), wbci_page_class(word), 0));
 }
 
 /* Make a free page ours, of a class. */
@@ -296,13 +304,17 @@ void wbci_block_retire(struct wbci_thread *t, uint64_t offset)
 	const struct wbci_segment *s = &t->client->segment;
 	struct meta_shm *meta = &s->metas[wbci_page_of(s, offset)];
 	unsigned bit = block_bit(s, offset);
+	uint64_t retired = UINT64_C(1) << bit % 64;
 	uint64_t g;
 
 	/* ORDER epoch.stamp, fence: G is loaded after the unlinking CAS is
 	 * visible; an older G would free the block under a reader. */
 	order_fence();
-	g = order_load_seq(&t->control->epoch);
-	order_or(&meta->limbo[g & 3][bit / 64], UINT64_C(1) << bit % 64);
+	/* Relaxed: the fence forbids an older one, and where the bit is set
+	 * depends on it.  So is the bit: whoever frees the block finds it by
+	 * our section's end, whoever sweeps by a grace period. */
+	g = order_load(&t->control->epoch);
+	order_or_relaxed(&meta->limbo[g & 3][bit / 64], retired);
 }
 
 void wbci_page_release(const struct wbci_segment *s, uint32_t slot)
@@ -382,10 +394,12 @@ bool wbci_page_revoke(struct wbci_thread *t, uint32_t page)
 	if (owner == 0 || owner == t->slot + 1 || class >= WBCI_CLASSES ||
 	    word != wbci_page_word(wbci_page_kind(word), class, owner))
 		return false;
-	/* ORDER page.revoked, S: before the grace period begins. */
-	return order_cas_seq(&s->words[page], &word,
-	                     wbci_page_word(wbci_page_kind(word), class, 0) |
-	                             WBCI_PAGE_REVOKED);
+	/* ORDER page.revoked, fence: wbci_epoch_grace() has it, and the grace
+	 * period begins after it.  Nothing is handed over yet. */
+	return order_cas_relaxed(
+		&s->words[page], &word,
+		wbci_page_word(wbci_page_kind(word), class, 0) |
+			WBCI_PAGE_REVOKED);
 }
 
 void wbci_page_disown(const struct wbci_segment *s, uint32_t page)
@@ -395,5 +409,6 @@ void wbci_page_disown(const struct wbci_segment *s, uint32_t page)
 	/* ORDER page.claim, release: the bitmap as its last owner left it,
 	 * whose section the grace period has seen the end of. */
 	if (word & WBCI_PAGE_REVOKED)
-		order_cas(&s->words[page], &word, word & ~WBCI_PAGE_REVOKED);
+		order_cas_release(&s->words[page], &word,
+		                  word & ~WBCI_PAGE_REVOKED);
 }

@@ -18,14 +18,22 @@ int wbci_pruning_init(struct wbci_pruning *p, struct wbci_client *c)
 	return p->closing ? 0 : -ENOMEM;
 }
 
+/*
+ * CLOSING -> NODE, unless an inserter did it.  Relaxed: what the word names
+ * was published by the inserter's CAS that linked it in, whose release
+ * sequence goes on with all that is swapped into the word later.
+ */
+static void reopen(order_u64 *at, uint64_t word)
+{
+	order_cas_relaxed(at, &word, (word & ~UINT64_C(3)) | INDEX_NODE);
+}
+
 void wbci_pruning_free(struct wbci_pruning *p)
 {
 	for (uint32_t i = 0; i < p->n; i++) {
-		struct wbci_closing *c = &p->closing[i];
-		uint64_t word = c->word;
+		const struct wbci_closing *c = &p->closing[i];
 
-		order_cas((order_u64 *)wbci_at(&p->client->segment, c->at),
-		          &word, (word & ~UINT64_C(3)) | INDEX_NODE);
+		reopen(wbci_at(&p->client->segment, c->at), c->word);
 	}
 	free(p->closing);
 	memset(p, 0, sizeof(*p));
@@ -43,10 +51,10 @@ static struct node_shm *node_of(const struct wbci_segment *s, uint64_t word)
 static bool is_empty(struct node_shm *node)
 {
 	for (unsigned i = 0; i < WBCI_NODE_WORDS; i++) {
-		/* ORDER index.publish, acquire: what is linked in is not
-		 * touched; with the grace period before it, nobody links in
-		 * anything later. */
-		if (order_acquire(&node->word[i]) != INDEX_EMPTY)
+		/* Relaxed: what is linked in is not touched, and after the
+		 * grace period, whose end was acquired, nobody links in
+		 * anything.  Before it this is a hint. */
+		if (order_load(&node->word[i]) != INDEX_EMPTY)
 			return false;
 	}
 	return true;
@@ -55,6 +63,7 @@ static bool is_empty(struct node_shm *node)
 void wbci_prune_word(struct wbci_pruning *p, order_u64 *at, uint64_t hash)
 {
 	const struct wbci_segment *s = &p->client->segment;
+	/* ORDER index.publish, acquire: the node's words. */
 	uint64_t word = order_acquire(at);
 	uint64_t closing = (word & ~UINT64_C(3)) | INDEX_CLOSING;
 	struct node_shm *node;
@@ -68,8 +77,9 @@ void wbci_prune_word(struct wbci_pruning *p, order_u64 *at, uint64_t hash)
 		p->left++;
 		return;
 	}
-	/* ORDER index.closing, S: before the grace period begins. */
-	if (!order_cas_seq(at, &word, closing))
+	/* ORDER index.closing, fence: wbci_epoch_grace() has it, and the grace
+	 * period begins after it. */
+	if (!order_cas_relaxed(at, &word, closing))
 		return;
 	p->closing[p->n++] = (struct wbci_closing){
 		(uint64_t)((unsigned char *)at - s->base), closing, hash};
@@ -127,12 +137,13 @@ static bool take_out(struct wbci_pruning *p, struct wbci_thread *t,
 	if (!node)
 		return false;
 	if (!is_empty(node)) {
-		order_cas(at, &word, (word & ~UINT64_C(3)) | INDEX_NODE);
+		reopen(at, word);
 		return false;
 	}
-	/* ORDER index.closing, acquire/release: an inserter put NODE back
-	 * before this, or finds EMPTY. */
-	if (!order_cas(at, &word, INDEX_EMPTY))
+	/* ORDER index.closing, swap: an inserter put NODE back before this, or
+	 * finds EMPTY.  Relaxed: with EMPTY nothing is handed over, and the
+	 * fence in wbci_block_retire() comes before the stamp. */
+	if (!order_cas_relaxed(at, &word, INDEX_EMPTY))
 		return false;
 	wbci_block_retire(t, wbci_ref_offset(word));
 	p->pruned++;

@@ -10,6 +10,9 @@
  * back.  While REAPING nobody claims the slot, so its thread slots are the
  * dead one's.  A reaper killed anywhere leaves REAPING, which the next one
  * takes up at the same place: every step can be redone.
+ *
+ * What the dead one did is known to whom the kernel told that its lock is
+ * gone; so its words are loaded relaxed.
  */
 #include "client.h"
 #include "page.h"
@@ -22,18 +25,19 @@ static unsigned reap_threads(const struct wbci_segment *s, uint32_t proc)
 
 	for (uint32_t i = 0; i < s->geo.n_threads; i++) {
 		struct thread_shm *thread = &s->threads[i];
-		/* ORDER slot.claim, acquire: what the dead one did. */
-		uint64_t word = order_acquire(&thread->word);
+		uint64_t word = order_load(&thread->word);
 
 		if ((word & 15) == THREAD_FREE || (word >> 4 & 4095) != proc)
 			continue;
 		/* What it held privately is lost: wanted before the epoch word
 		 * is cleared, so that it is whoever dies now. */
-		if (order_acquire(&thread->epoch)) {
+		if (order_load(&thread->epoch)) {
 			in_section++;
 			wbci_sweep_want(s);
 		}
 		wbci_page_release(s, i);
+		/* ORDER epoch.exit, release: the dead one's reads are done,
+		 * and the sweep is wanted, before a scan sees that it left. */
 		order_release(&thread->epoch, 0);
 		order_store(&thread->tid, 0);
 		/* ORDER slot.claim, release: the slot is clean. */
@@ -48,17 +52,22 @@ static unsigned reap_proc(const struct wbci_segment *s, uint32_t i,
                           unsigned *in_section)
 {
 	struct proc_shm *p = &s->procs[i];
-	uint64_t word = order_acquire(&p->word);
+	/* Relaxed: the CAS below acquires what this finds, unless a flusher
+	 * that died, and whose lock we have since, left REAPING. */
+	uint64_t word = order_load(&p->word);
 	uint64_t reaping = (word & ~UINT64_C(15)) | PROC_REAPING;
 
 	if ((word & 15) != PROC_USED && (word & 15) != PROC_REAPING)
 		return 0;
 	if (wbci_segment_locked(s, WBCI_LOCK_PROC + i) != 0)
 		return 0;
-	if (word != reaping && !order_cas(&p->word, &word, reaping))
+	/* ORDER slot.claim, acquire: it is USED under the lock only, which the
+	 * next probe finds if somebody has it. */
+	if (word != reaping && !order_cas_acquire(&p->word, &word, reaping))
 		return 0;
 	if (wbci_segment_locked(s, WBCI_LOCK_PROC + i) != 0) {
-		order_release(&p->word, (word & ~UINT64_C(15)) | PROC_USED);
+		/* Relaxed: whoever claims it does so from FREE. */
+		order_store(&p->word, (word & ~UINT64_C(15)) | PROC_USED);
 		return 0;
 	}
 	*in_section += reap_threads(s, i);

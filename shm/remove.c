@@ -22,12 +22,14 @@ int wbci_removal_init(struct wbci_removal *r, struct wbci_client *c,
 	return r->frozen ? 0 : -ENOMEM;
 }
 
-/* FROZEN -> LIVE, unless it is something else by now. */
+/* FROZEN -> LIVE, unless it is something else by now.  Relaxed: the release
+ * sequence of entry.born goes on with what is swapped in. */
 static void thaw(struct entry_shm *e, uint64_t incarnation)
 {
 	uint64_t word = wbci_entry_word(incarnation, ENTRY_FROZEN);
 
-	order_cas(&e->word, &word, wbci_entry_word(incarnation, ENTRY_LIVE));
+	order_cas_relaxed(&e->word, &word,
+	                  wbci_entry_word(incarnation, ENTRY_LIVE));
 }
 
 void wbci_removal_free(struct wbci_removal *r)
@@ -68,17 +70,19 @@ static void freeze(struct wbci_removal *r, uint64_t offset, uint64_t room,
 	if ((word & 15) != ENTRY_LIVE || order_load(&e->stamp) >= before ||
 	    !is_clean(e, room))
 		return;
-	/* ORDER entry.state, S: before the grace period begins. */
-	if (order_cas_seq(&e->word, &word,
-	                  wbci_entry_word(word >> 4, ENTRY_FROZEN)))
+	/* ORDER entry.state, fence: wbci_epoch_grace() has it, and the grace
+	 * period begins after it. */
+	if (order_cas_relaxed(&e->word, &word,
+	                      wbci_entry_word(word >> 4, ENTRY_FROZEN)))
 		r->frozen[r->n++] = (struct wbci_ref){offset, word >> 4};
 }
 
 static void look_at_page(struct wbci_removal *r, uint32_t page, uint64_t before)
 {
 	const struct wbci_segment *s = &r->client->segment;
-	/* ORDER page.claim, acquire: the bitmaps are this kind's. */
-	uint64_t word = order_acquire(&s->words[page]);
+	/* Relaxed: what the page was before it became one of entries, for
+	 * ever, a flusher made zeros; what is in its blocks their words say. */
+	uint64_t word = order_load(&s->words[page]);
 	uint32_t n = wbci_page_blocks(word);
 	uint64_t bytes;
 
@@ -88,7 +92,7 @@ static void look_at_page(struct wbci_removal *r, uint32_t page, uint64_t before)
 	if (bytes < sizeof(struct entry_shm))
 		return;
 	for (uint32_t b = 0; b < n && r->n < WBCI_FREEZE_MOST; b++) {
-		uint64_t alloc = order_acquire(&s->metas[page].alloc[b / 64]);
+		uint64_t alloc = order_load(&s->metas[page].alloc[b / 64]);
 
 		if (!(alloc >> b % 64))
 			b |= 63;
@@ -147,10 +151,10 @@ static void remove_entry(struct wbci_removal *r, struct wbci_thread *t,
 		thaw(e, ref->incarnation);
 		return;
 	}
-	/* ORDER entry.state, acquire/release: a client made it LIVE before
-	 * this, or finds it DEAD and writes elsewhere. */
-	if (!order_cas(&e->word, &word,
-	               wbci_entry_word(ref->incarnation, ENTRY_DEAD)))
+	/* ORDER entry.state, swap: a client made it LIVE before this, or finds
+	 * it DEAD and writes elsewhere.  Relaxed: nothing is handed over. */
+	if (!order_cas_relaxed(&e->word, &word,
+	                       wbci_entry_word(ref->incarnation, ENTRY_DEAD)))
 		return;
 	wbci_key_init(s, &k, seen.space, seen.table, seen.key, seen.key_len);
 	/* A damaged index may name it elsewhere: then it is never reused. */

@@ -6,6 +6,7 @@
 # two of sources, and four of flags.
 MC_TESTS = \
 	tests/mc/edges \
+	tests/mc/edges_repair \
 	tests/mc/entries \
 	tests/mc/epochs \
 	tests/mc/index \
@@ -76,6 +77,7 @@ MC_CFLAGS = $(AM_CFLAGS)
 MC_LINK = $(AM_LDFLAGS)
 MC_LIBS = tests/tap/libtap.la
 tests_mc_edges_SOURCES = tests/mc/skip.c
+tests_mc_edges_repair_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
 tests_mc_epochs_SOURCES = tests/mc/skip.c
 tests_mc_index_SOURCES = tests/mc/skip.c
@@ -117,6 +119,7 @@ tests_mc_libshm_la_CPPFLAGS = $(MC_HOOKED)
 tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
 
 tests_mc_edges_SOURCES = tests/mc/edges.c
+tests_mc_edges_repair_SOURCES = tests/mc/edges_repair.c
 tests_mc_entries_SOURCES = tests/mc/entries.c
 tests_mc_epochs_SOURCES = tests/mc/epochs.c
 tests_mc_index_SOURCES = tests/mc/index.c
@@ -141,6 +144,11 @@ tests_mc_edges_CPPFLAGS = $(MC_HOOKED)
 tests_mc_edges_CFLAGS = $(MC_CFLAGS)
 tests_mc_edges_LDFLAGS = $(MC_LINK)
 tests_mc_edges_LDADD = $(MC_LIBS)
+
+tests_mc_edges_repair_CPPFLAGS = $(MC_HOOKED)
+tests_mc_edges_repair_CFLAGS = $(MC_CFLAGS)
+tests_mc_edges_repair_LDFLAGS = $(MC_LINK)
+tests_mc_edges_repair_LDADD = $(MC_LIBS)
 
 tests_mc_entries_CPPFLAGS = $(MC_HOOKED)
 tests_mc_entries_CFLAGS = $(MC_CFLAGS)
