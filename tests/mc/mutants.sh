@@ -23,7 +23,7 @@
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
-programs="edges wakes index epochs removal slots lanes rounds pages entries
+programs="checks edges wakes index epochs removal slots lanes rounds pages entries
 sweeps"
 
 # Each mutant of the source: "LINE FROM->TO", a tab, "FUNCTION#N FROM->TO".
