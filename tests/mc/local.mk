@@ -5,6 +5,7 @@
 # hooks of our own.  A program is a line in MC_TESTS,
 # two of sources, and four of flags.
 MC_TESTS = \
+	tests/mc/checks \
 	tests/mc/edges \
 	tests/mc/edges_repair \
 	tests/mc/entries \
@@ -60,7 +61,39 @@ MC_TWINS = \
 	tests/mc/twins/35-snapshot-before-mark.patch \
 	tests/mc/twins/36-undone-while-swept.patch \
 	tests/mc/twins/37-freed-while-swept.patch \
-	tests/mc/twins/38-owner-does-not-look.patch
+	tests/mc/twins/38-owner-does-not-look.patch \
+	tests/mc/twins/r01-reviver-goes-on.patch \
+	tests/mc/twins/r02-insert-once.patch \
+	tests/mc/twins/r03-unlink-once.patch \
+	tests/mc/twins/r04-alive-by-hope.patch \
+	tests/mc/twins/r05-dead-is-good.patch \
+	tests/mc/twins/r06-slot-as-it-was.patch \
+	tests/mc/twins/r07-reaping-the-living.patch \
+	tests/mc/twins/r09-reaping-stays.patch \
+	tests/mc/twins/r10-node-was-empty.patch \
+	tests/mc/twins/r11-closing-is-ours.patch \
+	tests/mc/twins/r12-clean-before.patch \
+	tests/mc/twins/r13-frozen-is-ours.patch \
+	tests/mc/twins/r14-no-peek.patch \
+	tests/mc/twins/r15-swept-twice.patch \
+	tests/mc/twins/r16-wanted-once.patch \
+	tests/mc/twins/r17-declared-beside.patch \
+	tests/mc/twins/r18-words-of-two.patch \
+	tests/mc/twins/r18b-words-unfinished.patch \
+	tests/mc/twins/r19-wanted-less.patch \
+	tests/mc/twins/r20-event-as-it-is.patch \
+	tests/mc/twins/r21-lane-event-as-it-is.patch \
+	tests/mc/twins/r22-sleep-as-it-is.patch \
+	tests/mc/twins/r23-range-of-before.patch \
+	tests/mc/twins/r24-range-of-doubles.patch \
+	tests/mc/twins/r25-stamped-when-closed.patch \
+	tests/mc/twins/r26-attached-when-closed.patch \
+	tests/mc/twins/r27-grown-twice.patch \
+	tests/mc/twins/r28-undone-in-anothers.patch \
+	tests/mc/twins/r29-wiped-in-use.patch \
+	tests/mc/twins/r30-cursor-of-another.patch \
+	tests/mc/twins/r31-judged-blindly.patch \
+	tests/mc/twins/r32-epoch-goes-back.patch
 
 check_PROGRAMS += $(MC_TESTS)
 TESTS += $(MC_TESTS) tests/mc/twins.sh tests/mc/mutants.sh
@@ -76,6 +109,7 @@ MC_HOOKED = $(AM_CPPFLAGS)
 MC_CFLAGS = $(AM_CFLAGS)
 MC_LINK = $(AM_LDFLAGS)
 MC_LIBS = tests/tap/libtap.la
+tests_mc_checks_SOURCES = tests/mc/skip.c
 tests_mc_edges_SOURCES = tests/mc/skip.c
 tests_mc_edges_repair_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
@@ -118,6 +152,7 @@ tests_mc_libshm_la_SOURCES = $(shm_libshm_la_SOURCES)
 tests_mc_libshm_la_CPPFLAGS = $(MC_HOOKED)
 tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
 
+tests_mc_checks_SOURCES = tests/mc/checks.c
 tests_mc_edges_SOURCES = tests/mc/edges.c
 tests_mc_edges_repair_SOURCES = tests/mc/edges_repair.c
 tests_mc_entries_SOURCES = tests/mc/entries.c
@@ -139,6 +174,11 @@ MC_ENVIRONMENT = \
 	WBC_MC_CFLAGS='$(MC_CFLAGS) -fsanitize=thread'; export WBC_MC_CFLAGS; \
 	WBC_MC_LINK='$(MC_LINK)'; export WBC_MC_LINK;
 endif
+
+tests_mc_checks_CPPFLAGS = $(MC_HOOKED)
+tests_mc_checks_CFLAGS = $(MC_CFLAGS)
+tests_mc_checks_LDFLAGS = $(MC_LINK)
+tests_mc_checks_LDADD = $(MC_LIBS)
 
 tests_mc_edges_CPPFLAGS = $(MC_HOOKED)
 tests_mc_edges_CFLAGS = $(MC_CFLAGS)

@@ -71,12 +71,27 @@ caught()
 	return $rc
 }
 
+# The tables of doc/ordering.md name each twin, and no other.
+listed()
+{
+	sed -n '/^## Re-checks/,/^## What/p' "$WBC_SRC/doc/ordering.md" |
+		grep -oE '^\| r?[0-9]+b?-[a-z-]+ \||\| r?[0-9]+b?-[a-z-]+ \|$' |
+		tr -d '| ' | sort >"$work/named"
+	(cd "$WBC_SRC/tests/mc/twins" && ls ./*.patch) |
+		sed 's|^\./||; s|\.patch$||' | sort | diff "$work/named" -
+}
+
 show=
 [ $# = 0 ] || show=yes
-[ $# != 0 ] || set -- "$WBC_SRC"/tests/mc/twins/*.patch
+if [ $# = 0 ]; then
+	set -- "$WBC_SRC"/tests/mc/twins/*.patch
+	ok "P15: doc/ordering.md lists each twin" listed
+fi
+had=$tap_failed
 for twin; do
 	name=${twin##*/}
 	ok "twin ${name%.patch}: $(sed '/^Program:/,$d' "$twin" | tr '\n' ' ' |
 		sed 's/ *$//')" caught "$twin"
 done
+echo "# twins: $# re-checks and mistakes, $(($# + had - tap_failed)) caught"
 done_testing

@@ -15,7 +15,7 @@
 # of those below, or NAME/PART.  If $WBC_PROMISES is a table of promises, each that has no
 # test which ran is a failure, see promises.sh.
 
-engines='(mc|sweep|storm|fuzz|mutants|kills|instants)(/[a-z_]+)?'
+engines='(mc|sweep|storm|fuzz|mutants|twins|kills|instants)(/[a-z_]+)?'
 made=$1
 shift
 
