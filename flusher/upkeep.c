@@ -37,6 +37,8 @@ int wbci_upkeep_begin(struct wbci_flusher *f)
 		error = wbci_removal_init(&u->removal, f->client, &u->pruning);
 	wbci_sweep_init(&u->sweep, f->client, &u->pruning);
 	u->want_seen = order_load_seq(&f->client->segment.control->memory_want);
+	/* The last flusher may have revoked pages right before it died. */
+	u->revoked = wbci_epoch_grace(f->client);
 	return error;
 }
 
