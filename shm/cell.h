@@ -62,10 +62,11 @@ static inline bool wbci_cell_ready(struct control_shm *control,
                                    struct entry_shm *e, order_u64 *total,
                                    int64_t delta)
 {
-	/* ORDER round.bump, acquire; ORDER mark.stamp, acquire: wbci_mark() */
-	uint64_t cycle = order_acquire(&control->cycle);
+	/* Relaxed: whoever stamped this cycle had acquired it. */
+	uint64_t cycle = order_load(&control->cycle);
 
-	/* 2^31 is small for any number of threads, see wbci_thread. */
+	/* ORDER mark.stamp, acquire: as in wbci_mark().
+	 * 2^31 is small for any number of threads, see wbci_thread. */
 	return order_acquire(&e->stamp) == cycle && delta == (int32_t)delta &&
 	       (uint64_t)((int64_t)order_load(total) >> 60) + 1 <= 1;
 }

@@ -149,9 +149,10 @@ static int claim_proc(struct wbci_client *c, uint32_t i)
 	if (error)
 		return error;
 	c->proc_word = ((word >> 4) + 1) << 4 | PROC_USED;
-	/* ORDER slot.claim, acquire/release: the last owner is done with it;
-	 * USED stands under the lock only. */
-	if (!order_cas(&p->word, &word, c->proc_word)) {
+	/* ORDER slot.claim, acquire: who reaped the last owner is done with
+	 * it.  No release: USED stands under the lock only, and whoever
+	 * doubts it asks the kernel, which orders that. */
+	if (!order_cas_acquire(&p->word, &word, c->proc_word)) {
 		munmap(page, WBCI_SYS_PAGE);
 		return 1;
 	}
@@ -345,7 +346,8 @@ static void detach(struct wbci_client *c)
 			end_thread(&c->threads[i]);
 	}
 	order_store(&p->pid, 0);
-	/* ORDER slot.claim, release: we are done with it. */
+	/* ORDER slot.claim, release: we are done with it: who finds it free
+	 * finds our threads' slots free. */
 	order_release(&p->word, (c->proc_word & ~UINT64_C(15)) | PROC_FREE);
 	munmap(c->lock_page, WBCI_SYS_PAGE);
 }
@@ -407,12 +409,15 @@ static int claim_thread(struct wbci_client *c, struct wbci_thread **t)
 			continue;
 		/* ORDER slot.claim, acquire: the last owner is done: its
 		 * epoch word is 0, its lane's tail is where it left it.
-		 * ORDER slot.claim, S: a full barrier before our first
-		 * section: a scan that found the slot free came before. */
-		if (!order_cas_seq(&s->threads[i].word, &word,
-		                   ((word >> 16) + 1) << 16 |
-		                           (uint64_t)c->proc << 4 | state))
+		 * ORDER slot.claim, release: who finds it ours finds our
+		 * process slot in use. */
+		if (!order_cas(&s->threads[i].word, &word,
+		               ((word >> 16) + 1) << 16 |
+		                       (uint64_t)c->proc << 4 | state))
 			continue;
+		/* ORDER slot.claim, fence: before our first section: a scan
+		 * that found the slot free came before, and what it knew is
+		 * seen in the section. */
 		order_fence();
 		begin_thread(c, i, fenced);
 		*t = &c->threads[i];

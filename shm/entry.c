@@ -91,13 +91,17 @@ static int64_t make_entry(struct wbci_thread *t, const struct wbci_key *k,
 
 /*
  * Make sure that a linked entry is LIVE.
+ *
+ * All relaxed: the word's own order decides, and nothing else is handed over
+ * with a state.  The entry's birth came with the index; LIVE is good until
+ * our section ends, since DEAD comes a grace period after FROZEN.
+ *
  * Return: 0, -EAGAIN if it was dead and is unlinked now, or WBC_E_CORRUPT.
  */
 static int enliven(struct wbci_thread *t, const struct wbci_key *k,
                    struct entry_shm *e, uint64_t offset)
 {
-	/* ORDER entry.state, acquire: the flusher's decision about it. */
-	uint64_t word = order_acquire(&e->word);
+	uint64_t word = order_load(&e->word);
 	int unlinked;
 
 	for (;;) {
@@ -105,11 +109,13 @@ static int enliven(struct wbci_thread *t, const struct wbci_key *k,
 		case ENTRY_LIVE:
 			return 0;
 		case ENTRY_FROZEN:
-			/* ORDER entry.state, release: alive before we write;
-			 * the flusher's CAS to DEAD fails then. */
-			order_cas(&e->word, &word,
-			          wbci_entry_word(word >> 4, ENTRY_LIVE));
-			word = order_acquire(&e->word);
+			/* ORDER entry.state, section: the flusher's CAS to
+			 * DEAD fails if this comes before it, else this
+			 * does. */
+			order_cas_relaxed(
+				&e->word, &word,
+				wbci_entry_word(word >> 4, ENTRY_LIVE));
+			word = order_load(&e->word);
 			continue;
 		case ENTRY_DEAD:
 			unlinked = wbci_index_unlink(t, k, offset);
@@ -179,8 +185,8 @@ int wbci_entry_find(struct wbci_thread *t, const struct wbci_key *k,
 	if (found > 0) {
 		*offset = (uint64_t)found;
 		*e = wbci_at(&t->client->segment, *offset);
-		/* ORDER entry.state, acquire */
-		if ((order_acquire(&(*e)->word) & 15) != ENTRY_DEAD)
+		/* Relaxed: as in enliven(). */
+		if ((order_load(&(*e)->word) & 15) != ENTRY_DEAD)
 			return 0;
 		found = 0;
 	}

@@ -74,18 +74,21 @@ static bool scan(const struct wbci_segment *s, uint64_t g, bool barrier)
 bool wbci_epoch_advance(struct wbci_client *c)
 {
 	const struct wbci_segment *s = &c->segment;
-	/* ORDER epoch.advance, acquire: after what made G what it is. */
-	uint64_t g = order_load_seq(&s->control->epoch);
+	/* Relaxed: the CAS acquires what made G what it is, and the barrier
+	 * keeps the scan behind this. */
+	uint64_t g = order_load(&s->control->epoch);
 	bool barrier;
 
 	/* ORDER epoch.enter, fence: every section that this scan misses
-	 * begins after the barrier, and sees what was unlinked before. */
+	 * begins after the barrier, and sees what was unlinked before.
+	 * Membarrier is a full fence for its caller, too. */
 	barrier = wbci_epoch_barrier();
-	order_fence();
 	if (!scan(s, g, barrier))
 		return false;
 	/* ORDER epoch.advance, release: the readers' last reads are over
-	 * before anybody sees the new G and reuses what they read. */
+	 * before anybody sees the new G and reuses what they read.
+	 * ORDER epoch.stamp, S; ORDER epoch.grace, S: who fences after this
+	 * and then loads G finds it. */
 	order_cas_seq(&s->control->epoch, &g, g + 1);
 	return true;
 }

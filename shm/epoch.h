@@ -28,8 +28,7 @@
 
 /* Enter, for a thread that needs no fence, by the shortest way to its word:
  * a locked instruction waits for this store, and the store for its loads. */
-static inline void wbci_enter_hot(struct control_shm *control,
-                                  order_u64 *epoch)
+static inline void wbci_enter_hot(struct control_shm *control, order_u64 *epoch)
 {
 	/* ORDER epoch.advance, acquire: what was unlinked before G moved on
 	 * is seen as unlinked. */
@@ -55,9 +54,13 @@ static inline void wbci_enter(struct wbci_thread *t)
 	}
 	/* ORDER epoch.enter, fence: our word is visible before we read
 	 * anything; pairs with the scan's fence.
-	 * ORDER epoch.advance, acquire: as above. */
+	 * ORDER epoch.advance, acquire: as above, by the same fence. */
+#ifdef WBC_TSAN
 	order_xchg_seq(t->epoch, order_acquire(&t->control->epoch));
+#else
+	order_store(t->epoch, order_load(&t->control->epoch));
 	order_fence();
+#endif
 }
 
 static inline void wbci_exit(struct wbci_thread *t)
@@ -79,9 +82,10 @@ bool wbci_epoch_advance(struct wbci_client *c);
  */
 static inline uint64_t wbci_epoch_grace(struct wbci_client *c)
 {
-	/* ORDER epoch.grace, S: after the caller's own change. */
+	/* ORDER epoch.grace, fence: after the caller's own change.  Relaxed:
+	 * behind the fence it finds what was in S before. */
 	order_fence();
-	return order_load_seq(&c->segment.control->epoch) + 2;
+	return order_load(&c->segment.control->epoch) + 2;
 }
 
 static inline bool wbci_epoch_passed(struct wbci_client *c, uint64_t grace)

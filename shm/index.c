@@ -121,8 +121,8 @@ static struct node_shm *node_at(const struct wbci_segment *s, uint64_t offset)
  * Go down to the first word on the path that is not a node.
  * Returns NULL if the index is damaged.
  */
-static order_u64 *descend(const struct path *p, uint64_t *word,
-                          unsigned *depth, bool revive)
+static order_u64 *descend(const struct path *p, uint64_t *word, unsigned *depth,
+                          bool revive)
 {
 	order_u64 *at = &p->s->root[p->hash &
 	                            ((UINT64_C(1) << p->s->geo.root_bits) - 1)];
@@ -139,9 +139,12 @@ static order_u64 *descend(const struct path *p, uint64_t *word,
 			*depth = d;
 			return at;
 		}
-		/* Who means to insert below a closing node keeps it. */
+		/* Who means to insert below a closing node keeps it.
+		 * ORDER index.closing, section: relaxed, since the word's own
+		 * order decides, and the node was acquired above. */
 		if (revive && (w & 3) == INDEX_CLOSING &&
-		    !order_cas(at, &w, (w & ~UINT64_C(3)) | INDEX_NODE)) {
+		    !order_cas_relaxed(at, &w,
+		                       (w & ~UINT64_C(3)) | INDEX_NODE)) {
 			d--;
 			continue;
 		}
@@ -294,8 +297,9 @@ int64_t wbci_index_insert(struct wbci_thread *t, const struct wbci_key *k,
 			next = node_ref(nodes.offset[0]);
 		}
 		/* ORDER index.publish, release: the entry, and the nodes, are
-		 * whole before the word names them. */
-		if (order_cas(at, &word, next))
+		 * whole before the word names them.  What stood there was
+		 * acquired on the way down. */
+		if (order_cas_release(at, &word, next))
 			return (int64_t)entry;
 		undo_nodes(t, &nodes);
 	}
@@ -319,7 +323,9 @@ int wbci_index_unlink(struct wbci_thread *t, const struct wbci_key *k,
 		if (word != mine)
 			return wbci_ref_offset(word) == entry ? WBC_E_CORRUPT
 			                                      : 0;
-		if (order_cas(at, &word, INDEX_EMPTY))
+		/* Relaxed: EMPTY hands nothing over; who retires the entry
+		 * fences before it loads G. */
+		if (order_cas_relaxed(at, &word, INDEX_EMPTY))
 			return 1;
 	}
 }

@@ -15,6 +15,7 @@ MC_TESTS = \
 	tests/mc/litmus \
 	tests/mc/owners \
 	tests/mc/pages \
+	tests/mc/pairs \
 	tests/mc/removal \
 	tests/mc/rounds \
 	tests/mc/slots \
@@ -119,6 +120,7 @@ tests_mc_lanes_SOURCES = tests/mc/skip.c
 tests_mc_litmus_SOURCES = tests/mc/skip.c
 tests_mc_owners_SOURCES = tests/mc/skip.c
 tests_mc_pages_SOURCES = tests/mc/skip.c
+tests_mc_pairs_SOURCES = tests/mc/skip.c
 tests_mc_removal_SOURCES = tests/mc/skip.c
 tests_mc_rounds_SOURCES = tests/mc/skip.c
 tests_mc_slots_SOURCES = tests/mc/skip.c
@@ -162,6 +164,7 @@ tests_mc_lanes_SOURCES = tests/mc/lanes.c
 tests_mc_litmus_SOURCES = tests/mc/litmus.c
 tests_mc_owners_SOURCES = tests/mc/owners.c
 tests_mc_pages_SOURCES = tests/mc/pages.c
+tests_mc_pairs_SOURCES = tests/mc/pairs.c
 tests_mc_removal_SOURCES = tests/mc/removal.c
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
 tests_mc_slots_SOURCES = tests/mc/slots.c
@@ -224,6 +227,10 @@ tests_mc_pages_CPPFLAGS = $(MC_HOOKED)
 tests_mc_pages_CFLAGS = $(MC_CFLAGS)
 tests_mc_pages_LDFLAGS = $(MC_LINK)
 tests_mc_pages_LDADD = $(MC_LIBS)
+tests_mc_pairs_CPPFLAGS = $(MC_HOOKED)
+tests_mc_pairs_CFLAGS = $(MC_CFLAGS)
+tests_mc_pairs_LDFLAGS = $(MC_LINK)
+tests_mc_pairs_LDADD = $(MC_LIBS)
 
 tests_mc_removal_CPPFLAGS = $(MC_HOOKED)
 tests_mc_removal_CFLAGS = $(MC_CFLAGS)
