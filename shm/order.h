@@ -52,6 +52,10 @@ typedef _Atomic uint32_t order_u32;
 	atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 #define order_xchg(p, v)                                                       \
 	atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define order_xchg_relaxed(p, v)                                               \
+	atomic_exchange_explicit((p), (v), memory_order_relaxed)
+#define order_xchg_acquire(p, v)                                               \
+	atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define order_xchg_seq(p, v)                                                   \
 	atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 

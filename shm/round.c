@@ -181,36 +181,42 @@ static void take(struct wbci_rounds *r, struct wbci_taken *set)
 
 		if (!order_load(&s->summary[i]))
 			continue;
-		/* ORDER mark.bit, acquire/release: who sets it later does so
-		 * in this cycle's successor, or is in a section that the
-		 * grace period waits for. */
-		summary = order_xchg_seq(&s->summary[i], 0);
+		/* ORDER mark.bit, acquire: whoever set it knew the page, and
+		 * so do we.  Who does so later is in this cycle's successor,
+		 * or in a section that the grace period waits for. */
+		summary = order_xchg_acquire(&s->summary[i], 0);
 		for (; summary; summary &= summary - 1) {
 			uint32_t page =
 			        i * 64 + (uint32_t)__builtin_ctzll(summary);
 			struct wbci_taken_page *p;
 
-			/* Loaded after the bit: whoever set it knew the
-			 * page.  Else the bit is not a client's. */
+			/* Loaded after the bit.  A page that is not there
+			 * yet is none that a client's bit is for. */
 			if (page >= committed_pages(r))
 				continue;
 			p = add_page(set, page);
+			/* Relaxed: the bump releases it.  What is read of the
+			 * blocks now is as new as the bump's fence makes it,
+			 * or is read again after a grace period. */
 			for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
-				p->bits[w] = order_xchg_seq(
+				p->bits[w] = order_xchg_relaxed(
 				        &s->metas[page].dirty[w], 0);
 		}
 	}
 	shrink(set);
 }
 
-/* Peek: what was marked between the take and the bump; not cleared. */
+/*
+ * Peek: what was marked between the take and the bump; not cleared.
+ * Relaxed: after the bump's fence, so that what was complete before the bump is
+ * here, with the pages that it is in; the rest is for the next round.
+ */
 static int peek(struct wbci_rounds *r)
 {
 	const struct wbci_segment *s = &r->client->segment;
 
 	for (uint32_t i = 0; in_summary(r, i); i++) {
-		/* ORDER mark.bit, acquire */
-		uint64_t summary = order_load_seq(&s->summary[i]);
+		uint64_t summary = order_load(&s->summary[i]);
 
 		for (; summary; summary &= summary - 1) {
 			uint32_t page =
@@ -223,14 +229,18 @@ static int peek(struct wbci_rounds *r)
 			if (!p)
 				return -ENOMEM;
 			for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
-				p->bits[w] |= order_acquire(
-				        &s->metas[page].dirty[w]);
+				p->bits[w] |=
+				        order_load(&s->metas[page].dirty[w]);
 		}
 	}
 	return 0;
 }
 
-/* Every allocated block of every page of entries. */
+/*
+ * Every allocated block of every page of entries.
+ * Relaxed: wbci_seen_changed() acquires what it reads; what is too old here is
+ * in time for the last of these rounds, after a grace period.
+ */
 static int visit_everything(struct wbci_rounds *r)
 {
 	const struct wbci_segment *s = &r->client->segment;
@@ -239,14 +249,14 @@ static int visit_everything(struct wbci_rounds *r)
 	     page < r->n_place && page < committed_pages(r); page++) {
 		struct wbci_taken_page *p;
 
-		if (wbci_page_kind(order_acquire(&s->words[page])) !=
+		if (wbci_page_kind(order_load(&s->words[page])) !=
 		    PAGE_ENTRIES)
 			continue;
 		p = visit_page(r, page);
 		if (!p)
 			return -ENOMEM;
 		for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
-			p->bits[w] |= order_acquire(&s->metas[page].alloc[w]);
+			p->bits[w] |= order_load(&s->metas[page].alloc[w]);
 	}
 	return 0;
 }
@@ -341,7 +351,8 @@ static int collect_places(struct wbci_rounds *r, struct wbci_taken *taken)
 static void put_cycle_right(struct wbci_rounds *r)
 {
 	r->cycle = r->least;
-	order_xchg_seq(&r->client->segment.control->cycle, r->cycle + 1);
+	/* Relaxed: it goes on with what the bump released. */
+	order_xchg_relaxed(&r->client->segment.control->cycle, r->cycle + 1);
 	r->all = true;
 	r->all_grace = 0;
 	r->corrupt++;
@@ -351,13 +362,12 @@ static void bump(struct wbci_rounds *r)
 {
 	bool first = r->all && !r->all_grace;
 
-	/* ORDER round.bump, S: the taken bits are cleared before a client
-	 * sees the new cycle, and we read after it. */
-	r->cycle = order_add_seq(&r->client->segment.control->cycle, 1);
+	/* ORDER round.bump, release: the taken bits are cleared before a
+	 * client sees the new cycle. */
+	r->cycle = order_add_release(&r->client->segment.control->cycle, 1);
 	if (r->cycle - r->least > (first ? AHEAD_FIRST : AHEAD_MOST))
 		put_cycle_right(r);
 	r->least = r->cycle + 1;
-	order_fence();
 }
 
 int wbci_round_begin(struct wbci_rounds *r)
@@ -380,6 +390,8 @@ int wbci_round_begin(struct wbci_rounds *r)
 	}
 	take(r, taken);
 	bump(r);
+	/* ORDER round.bump, fence: the one in here; we read after the bump.
+	 * Pairs with wbci_want()'s. */
 	taken->grace = wbci_epoch_grace(r->client);
 	if (r->all && !r->all_grace)
 		r->all_grace = taken->grace;
@@ -453,10 +465,11 @@ bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
 		return false;
 	e = wbci_at(s, ref.offset);
 	wbci_enter(t);
-	/* ORDER entry.born, acquire: the incarnation that was collected, and
-	 * in the index: one that was removed keeps its incarnation until a
-	 * client makes the block another entry, perhaps right now. */
-	word = order_acquire(&e->word);
+	/* The incarnation that was collected, and in the index: one that was
+	 * removed keeps its incarnation until a client makes the block another
+	 * entry, perhaps right now.  Relaxed: who collected it, we or a dead
+	 * flusher before us, found it whole. */
+	word = order_load(&e->word);
 	if ((word == wbci_entry_word(ref.incarnation, ENTRY_LIVE) ||
 	     word == wbci_entry_word(ref.incarnation, ENTRY_FROZEN)) &&
 	    cell < e->n_cells) {

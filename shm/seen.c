@@ -16,6 +16,7 @@ static struct entry_shm *block_entry(const struct wbci_segment *s,
                                      uint32_t page, unsigned b,
                                      uint64_t *offset, uint64_t *room)
 {
+	/* ORDER page.claim, acquire: wiped since it was of another kind. */
 	uint64_t word = order_acquire(&s->words[page]);
 	unsigned class = wbci_page_class(word);
 
@@ -90,9 +91,18 @@ static int see(const struct wbci_segment *s, uint32_t page, unsigned b,
 	    wbci_entry_bytes(seen->n_cells, seen->key_len) > room)
 		return WBC_E_CORRUPT;
 	copy_key(e, seen);
-	/* Still the same entry?  In a section it is; a tool has none. */
+	return 1;
+}
+
+/* Still the same entry?  In a section it is; a tool has none. */
+static bool is_same(const struct wbci_segment *s, const struct wbci_seen *seen)
+{
+	struct entry_shm *e = wbci_at(s, seen->ref.offset);
+
+	/* The copy was made before we look again. */
 	order_fence();
-	return order_load(&e->word) == word;
+	return order_load(&e->word) ==
+	       wbci_entry_word(seen->ref.incarnation, seen->state);
 }
 
 int wbci_seen_changed(const struct wbci_segment *s, uint32_t page, unsigned b,
@@ -107,19 +117,22 @@ int wbci_seen_entry(const struct wbci_segment *s, uint64_t offset,
 	uint64_t word, room;
 	unsigned class;
 	uint32_t page;
+	int found;
 
 	if (!wbci_in_page(s, offset, sizeof(struct entry_shm)))
 		return WBC_E_CORRUPT;
 	page = wbci_page_of(s, offset);
-	word = order_acquire(&s->words[page]);
+	/* Relaxed: block_entry() acquires it. */
+	word = order_load(&s->words[page]);
 	class = wbci_page_class(word);
 	if (wbci_page_kind(word) != PAGE_ENTRIES || class >= WBCI_CLASSES)
 		return WBC_E_CORRUPT;
 	room = wbci_class_bytes[class];
 	if (offset % WBCI_PAGE_BYTES % room)
 		return WBC_E_CORRUPT;
-	return see(s, page, (unsigned)(offset % WBCI_PAGE_BYTES / room), false,
-	           seen);
+	found = see(s, page, (unsigned)(offset % WBCI_PAGE_BYTES / room), false,
+	            seen);
+	return found == 1 ? is_same(s, seen) : found;
 }
 
 int wbci_entry_visit_all(const struct wbci_segment *s, wbci_visit_fn *visit,
@@ -130,12 +143,13 @@ int wbci_entry_visit_all(const struct wbci_segment *s, wbci_visit_fn *visit,
 	int error;
 
 	for (uint32_t page = 0; page < n; page++) {
-		if (wbci_page_kind(order_acquire(&s->words[page])) !=
+		/* Relaxed, as the bits: block_entry() acquires it. */
+		if (wbci_page_kind(order_load(&s->words[page])) !=
 		    PAGE_ENTRIES)
 			continue;
 		for (unsigned b = 0; b < WBCI_BLOCKS_MAX; b++) {
 			uint64_t alloc =
-			        order_acquire(&s->metas[page].alloc[b / 64]);
+			        order_load(&s->metas[page].alloc[b / 64]);
 
 			if (!(alloc >> (b % 64) & 1) ||
 			    see(s, page, b, false, &seen) != 1)

@@ -366,9 +366,10 @@ int wbci_segment_grow(const struct wbci_segment *s, uint32_t have)
 		order_store(&s->control->low_memory, 1);
 		return error;
 	}
-	/* ORDER extent.commit, release: the memory is there when counted.
-	 * Whoever loses has allocated the same extent: nothing to undo. */
-	order_cas_release(&s->control->committed, &n, n + 1);
+	/* Relaxed: the system call has returned, so the kernel gives these
+	 * zeros to every process that counts them.  Whoever loses has
+	 * allocated the same extent: nothing to undo. */
+	order_cas_relaxed(&s->control->committed, &n, n + 1);
 	order_store(&s->control->low_memory, 0);
 	return 0;
 }

@@ -144,8 +144,9 @@ static inline void *wbci_at(const struct wbci_segment *s, uint64_t offset)
 /* Extents that may be touched: never more than the file has room for. */
 static inline uint32_t wbci_committed(const struct wbci_segment *s)
 {
-	/* ORDER extent.commit, acquire: the memory is there when counted. */
-	uint32_t n = order_acquire(&s->control->committed);
+	/* Relaxed: the memory was there before it was counted, see
+	 * wbci_segment_grow(), and until then nobody wrote to it. */
+	uint32_t n = order_load(&s->control->committed);
 
 	return n < s->geo.n_extents ? n : s->geo.n_extents;
 }

@@ -39,9 +39,9 @@ void wbci_sweep_free(struct wbci_sweep *sw)
 
 void wbci_sweep_want(const struct wbci_segment *s)
 {
-	/* ORDER sweep.mark, S: before the dead one's epoch word is cleared,
-	 * and before the grace period for it begins. */
-	order_add_seq(&s->control->mark, 1);
+	/* Relaxed: the reaper's release clears the dead one's epoch word after
+	 * it, and wbci_epoch_grace()'s fence is before the grace period. */
+	order_add_relaxed(&s->control->mark, 1);
 }
 
 static uint64_t *bits_of(uint64_t *bitmaps, uint32_t page)
@@ -52,13 +52,15 @@ static uint64_t *bits_of(uint64_t *bitmaps, uint32_t page)
 /* Blocks of a page that are allocated, and not retired. */
 static uint64_t held_bits(const struct meta_shm *meta, unsigned w)
 {
-	/* Limbo first: who retires a block does so while it is allocated,
-	 * and nothing is freed now. */
+	/* Relaxed: nothing is freed now, so bits are only added.  Before the
+	 * snapshot and before the sweep a grace period brought those that
+	 * must be seen; a block that is too new to be a candidate, or that is
+	 * retired too late to be missed by the walk, may be seen or not. */
 	uint64_t limbo = 0;
 
 	for (unsigned i = 0; i < 4; i++)
-		limbo |= order_acquire(&meta->limbo[i][w]);
-	return order_acquire(&meta->alloc[w]) & ~limbo;
+		limbo |= order_load(&meta->limbo[i][w]);
+	return order_load(&meta->alloc[w]) & ~limbo;
 }
 
 static int take_snapshot(struct wbci_sweep *sw)
@@ -75,7 +77,9 @@ static int take_snapshot(struct wbci_sweep *sw)
 	}
 	sw->n_pages = sw->n_marked = n;
 	for (uint32_t page = 0; page < n; page++) {
-		uint64_t word = order_acquire(&s->words[page]);
+		/* Relaxed: a page that is claimed after the grace period has
+		 * no candidates. */
+		uint64_t word = order_load(&s->words[page]);
 
 		if (wbci_page_blocks(word) == 0)
 			continue;
@@ -141,9 +145,11 @@ static void mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
 	e = wbci_at(s, offset);
 	/* Its flusher died before it was unlinked: nobody retires it but the
 	 * sweep, which finds it unreachable then.
-	 * ORDER entry.state, acquire: no client changes what is dead. */
-	if ((order_acquire(&e->word) & 15) == ENTRY_DEAD) {
-		order_cas(at, &word, INDEX_EMPTY);
+	 * Relaxed: only flushers make it DEAD, no client changes what is, and
+	 * the word that led here was acquired; who finds EMPTY reads nothing
+	 * by it. */
+	if ((order_load(&e->word) & 15) == ENTRY_DEAD) {
+		order_cas_relaxed(at, &word, INDEX_EMPTY);
 		return;
 	}
 	mark(sw, offset, sizeof(*e));
@@ -176,8 +182,10 @@ static struct node_shm *mark_word(struct wbci_sweep *sw, order_u64 *at,
 		return NULL;
 	case INDEX_CLOSING:
 		/* Left by a flusher that died, or ours: then it is found
-		 * full, and tried again some day. */
-		order_cas(at, &word, (word & ~UINT64_C(3)) | INDEX_NODE);
+		 * full, and tried again some day.  Relaxed: it goes on with
+		 * what whoever linked the node released. */
+		order_cas_relaxed(at, &word,
+		                  (word & ~UINT64_C(3)) | INDEX_NODE);
 		break;
 	case INDEX_NODE:
 		break;
@@ -232,7 +240,7 @@ static void mark_tables(struct wbci_sweep *sw)
 	const struct wbci_segment *s = &sw->client->segment;
 
 	for (uint32_t i = 0; i < s->geo.n_tables; i++) {
-		/* ORDER table.publish, acquire: whole when it is there. */
+		/* ORDER table.publish, acquire: its page is one of blocks. */
 		uint64_t spec = order_acquire(&s->tables[i].spec);
 
 		if (spec)
@@ -262,7 +270,8 @@ static void unmake_entry(const struct wbci_segment *s, uint64_t offset)
 	struct entry_shm *e = wbci_at(s, offset);
 	uint64_t word = order_load(&e->word);
 
-	order_release(&e->word, (word & ~UINT64_C(15)) | ENTRY_FREE);
+	/* Relaxed: who finds it FREE reads nothing of it. */
+	order_store(&e->word, (word & ~UINT64_C(15)) | ENTRY_FREE);
 }
 
 /* Retire the blocks of a page that the walk did not reach. */
@@ -270,7 +279,8 @@ static void sweep_page(struct wbci_sweep *sw, struct wbci_thread *t,
                        uint32_t page)
 {
 	const struct wbci_segment *s = &sw->client->segment;
-	uint64_t word = order_acquire(&s->words[page]);
+	/* Relaxed: of a page with candidates, which keeps its kind. */
+	uint64_t word = order_load(&s->words[page]);
 	uint32_t bytes, n = wbci_page_blocks(word);
 
 	if (n == 0)
@@ -305,9 +315,9 @@ static void sweep(struct wbci_sweep *sw, struct wbci_thread *t)
 	sw->sweeps++;
 	sw->state = SWEEP_NONE;
 	/* Deaths meanwhile want another one: then it stays set.
-	 * ORDER sweep.mark, release: blocks are retired before any is freed
-	 * again. */
-	order_cas(&sw->client->segment.control->mark, &sw->wanted, 0);
+	 * ORDER sweep.mark, release: we have looked at all blocks before any
+	 * is freed again. */
+	order_cas_release(&sw->client->segment.control->mark, &sw->wanted, 0);
 }
 
 static void wait_grace(struct wbci_sweep *sw, enum wbci_sweep_state state)
@@ -336,7 +346,9 @@ int wbci_sweep_step(struct wbci_sweep *sw, uint64_t budget)
 	if (error)
 		return error;
 	if (sw->state == SWEEP_NONE) {
-		sw->wanted = order_load_seq(&sw->client->segment.control->mark);
+		/* Relaxed: flushers write it, and the grace period's fence is
+		 * after it. */
+		sw->wanted = order_load(&sw->client->segment.control->mark);
 		if (!sw->wanted)
 			return 0;
 		wait_grace(sw, SWEEP_WANTED);

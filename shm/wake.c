@@ -65,12 +65,13 @@ void wbci_sleep(struct wbci_client *c, bool (*wanted)(void *arg), void *arg,
 
 	/* ORDER wake.sleep, fence: announced before we look again; pairs
 	 * with wbci_ring()'s fence and, through membarrier, with the plain
-	 * stores of lane tails. */
-	order_xchg_seq(sleep, 1);
+	 * stores of lane tails.  Relaxed: the barrier decides. */
+	order_xchg_relaxed(sleep, 1);
 	wbci_epoch_barrier();
 	if (!wanted(arg))
 		futex_wait(sleep, 1, timeout_ms);
-	order_xchg_seq(sleep, 0);
+	/* Relaxed: who finds it 1 still wakes nobody. */
+	order_store(sleep, 0);
 }
 
 uint64_t wbci_want(struct wbci_client *c, order_u64 *word)
@@ -80,7 +81,8 @@ uint64_t wbci_want(struct wbci_client *c, order_u64 *word)
 	/* ORDER round.bump, fence: what we did is visible before we load the
 	 * cycle, so the round that bumps it reads what we did. */
 	order_fence();
-	want = order_load_seq(&c->segment.control->cycle) + 1;
+	/* Relaxed: the fence decides. */
+	want = order_load(&c->segment.control->cycle) + 1;
 	/* Relaxed: wbci_ring()'s fence is after it. */
 	had = order_load(word);
 	while (had < want && !order_cas_relaxed(word, &had, want))
@@ -137,10 +139,12 @@ void wbci_lane_event(const struct wbci_segment *s)
 
 void wbci_shut(const struct wbci_segment *s)
 {
-	order_xchg_seq(&s->control->closed, 1);
-	/* A new cycle: no entry is marked in it, and whoever means to mark
-	 * one looks whether the segment is closed. */
-	order_add_seq(&s->control->cycle, 1);
+	/* Relaxed: the cycle, the fence in wbci_ring() and the events, each of
+	 * them a release, are after it. */
+	order_store(&s->control->closed, 1);
+	/* ORDER round.bump, release: a new cycle.  No entry is marked in it,
+	 * and whoever means to mark one looks whether the segment is closed. */
+	order_add_release(&s->control->cycle, 1);
 	wbci_ring(s);
 	wbci_event(s);
 	wbci_lane_event(s);

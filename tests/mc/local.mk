@@ -8,6 +8,7 @@ MC_TESTS = \
 	tests/mc/checks \
 	tests/mc/edges \
 	tests/mc/edges_repair \
+	tests/mc/edges_round \
 	tests/mc/entries \
 	tests/mc/epochs \
 	tests/mc/index \
@@ -113,6 +114,7 @@ MC_LIBS = tests/tap/libtap.la
 tests_mc_checks_SOURCES = tests/mc/skip.c
 tests_mc_edges_SOURCES = tests/mc/skip.c
 tests_mc_edges_repair_SOURCES = tests/mc/skip.c
+tests_mc_edges_round_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
 tests_mc_epochs_SOURCES = tests/mc/skip.c
 tests_mc_index_SOURCES = tests/mc/skip.c
@@ -157,6 +159,7 @@ tests_mc_libshm_la_CFLAGS = $(MC_CFLAGS)
 tests_mc_checks_SOURCES = tests/mc/checks.c
 tests_mc_edges_SOURCES = tests/mc/edges.c
 tests_mc_edges_repair_SOURCES = tests/mc/edges_repair.c
+tests_mc_edges_round_SOURCES = tests/mc/edges_round.c
 tests_mc_entries_SOURCES = tests/mc/entries.c
 tests_mc_epochs_SOURCES = tests/mc/epochs.c
 tests_mc_index_SOURCES = tests/mc/index.c
@@ -192,6 +195,11 @@ tests_mc_edges_repair_CPPFLAGS = $(MC_HOOKED)
 tests_mc_edges_repair_CFLAGS = $(MC_CFLAGS)
 tests_mc_edges_repair_LDFLAGS = $(MC_LINK)
 tests_mc_edges_repair_LDADD = $(MC_LIBS)
+
+tests_mc_edges_round_CPPFLAGS = $(MC_HOOKED)
+tests_mc_edges_round_CFLAGS = $(MC_CFLAGS)
+tests_mc_edges_round_LDFLAGS = $(MC_LINK)
+tests_mc_edges_round_LDADD = $(MC_LIBS)
 
 tests_mc_entries_CPPFLAGS = $(MC_HOOKED)
 tests_mc_entries_CFLAGS = $(MC_CFLAGS)
