@@ -33,7 +33,7 @@ typedef _Atomic uint32_t order_u32;
 #define order_release(p, v)                                                    \
 	atomic_store_explicit((p), (v), memory_order_release)
 
-/* Read-modify-writes: relaxed, acquire and release together, or in S. */
+/* Read-modify-writes: as their ending says; with none, acquire and release. */
 #define order_add_relaxed(p, v)                                                \
 	atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define order_add_release(p, v)                                                \
@@ -54,6 +54,8 @@ typedef _Atomic uint32_t order_u32;
 	atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 #define order_xchg_relaxed(p, v)                                               \
 	atomic_exchange_explicit((p), (v), memory_order_relaxed)
+#define order_xchg_release(p, v)                                               \
+	atomic_exchange_explicit((p), (v), memory_order_release)
 #define order_xchg_acquire(p, v)                                               \
 	atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define order_xchg_seq(p, v)                                                   \

@@ -195,11 +195,13 @@ static void take(struct wbci_rounds *r, struct wbci_taken *set)
 			if (page >= committed_pages(r))
 				continue;
 			p = add_page(set, page);
-			/* Relaxed: the bump releases it.  What is read of the
-			 * blocks now is as new as the bump's fence makes it,
-			 * or is read again after a grace period. */
+			/* ORDER mark.bit, release: whoever sets a bit in what
+			 * is cleared here finds the page's own bit cleared,
+			 * and sets that, too.  What is read of the blocks is
+			 * as new as the bump's fence makes it, or is read
+			 * again after a grace period. */
 			for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++)
-				p->bits[w] = order_xchg_relaxed(
+				p->bits[w] = order_xchg_release(
 				        &s->metas[page].dirty[w], 0);
 		}
 	}
