@@ -58,7 +58,7 @@ shift
 		}
 		if (shown)
 			return
-		if (idle == n)
+		if (n && idle == n)
 			elsewhere = elsewhere " " id
 		else
 			wrong(id, "no result backs it")
