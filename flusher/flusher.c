@@ -99,8 +99,8 @@ static bool take_requests(struct wbci_flusher *f)
 	const struct wbci_segment *s = &f->client->segment;
 	uint64_t sync_want = order_load_seq(&s->control->sync_want);
 	uint64_t flush_want = asked(s, &s->control->flush_want);
-	bool round = sync_want > f->sync_seen ||
-	             flush_want > f->flush_seen || wbci_upkeep_wanted(f);
+	bool round = sync_want > f->sync_seen || flush_want > f->flush_seen ||
+	             wbci_upkeep_wanted(f);
 
 	f->sync_seen = sync_want;
 	if (atomic_exchange(&f->flush_now, false)) {
@@ -164,7 +164,8 @@ static void log_round(struct wbci_flusher *f, int error)
 {
 	f->failed_rounds = error ? f->failed_rounds + 1 : 0;
 	if (error && !(f->failed_rounds & (f->failed_rounds - 1)))
-		wbci_log("round-failed", LOG_TEXT("reason", wbc_strerror(error)),
+		wbci_log("round-failed",
+		         LOG_TEXT("reason", wbc_strerror(error)),
 		         LOG_NUMBER("count", f->failed_rounds));
 }
 
@@ -229,8 +230,8 @@ static void step(struct wbci_flusher *f)
 /* The last round could not be made durable: no end to be content with. */
 static void left_in_segment(struct wbci_flusher *f, int error)
 {
-	wbci_log("left-in-segment", LOG_TEXT("segment",
-	                                     f->client->segment.path),
+	wbci_log("left-in-segment",
+	         LOG_TEXT("segment", f->client->segment.path),
 	         LOG_TEXT("error", wbc_strerror(error)),
 	         LOG_TEXT("reason", "the last round is not journaled; keep the "
 	                            "segment, mend what the error names (the "
@@ -457,13 +458,17 @@ static void destroy(struct wbci_flusher *f)
 
 static int wait_started(struct wbci_flusher *f)
 {
+	int error;
+
 	pthread_mutex_lock(&f->mutex);
 	while (!f->is_started)
 		pthread_cond_wait(&f->started, &f->mutex);
+	/* Here: one that started may end by itself at once, and say why. */
+	error = f->error;
 	pthread_mutex_unlock(&f->mutex);
-	if (f->error)
+	if (error)
 		pthread_join(f->thread, NULL);
-	return f->error;
+	return error;
 }
 
 int wbci_flusher_start(struct wbci_flusher **flusher,
