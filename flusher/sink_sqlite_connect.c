@@ -201,6 +201,10 @@ static enum verdict connect_file(struct wbci_sink *s, const struct stat *st)
 
 	/* Never creates the file: a wrong path must not look like a right
 	 * one. */
+	/* RETURNING has a table of its own for each statement, whose pages
+	 * would be allocated twenty at a time.  After the first opening this
+	 * changes nothing. */
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 	code = sqlite3_open_v2(s->path, &s->db,
 	                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 	                               SQLITE_OPEN_PRIVATECACHE,
