@@ -23,7 +23,7 @@
 
 #include "api/wbcshm.h"
 
-#define RIG_PATIENCE_MS 60000
+#define RIG_PATIENCE_MS 180000
 #define RIG_TABLES_MAX 8
 #define RIG_EXTRA_MAX 8
 #define RIG_COLUMNS_MAX 8
