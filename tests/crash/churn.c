@@ -225,9 +225,7 @@ static void test_idle_owners(void)
 
 int main(void)
 {
-	const char *sanitize = getenv("WBC_SANITIZE");
-
-	if (sanitize && strstr(sanitize, "thread"))
+	if (tap_sanitized("thread"))
 		tap_skip_all("blocks go from thread to thread by way of the "
 		             "flusher, another process, whose part in it the "
 		             "thread sanitizer does not see");

@@ -248,7 +248,6 @@ static void check_sums(const struct state *s)
 
 int main(void)
 {
-	const char *sanitized = getenv("WBC_SANITIZE");
 	struct took kept, freed;
 	struct state s;
 	int status;
@@ -269,7 +268,7 @@ int main(void)
 	all_rows(&s, "nobody is stopped");
 	tap_is_int(wbc_sync(s.c, RIG_PATIENCE_MS), 0, "a sync works");
 	check_sums(&s);
-	if (sanitized && *sanitized)
+	if (tap_sanitized(NULL))
 		tap_skip(1, "sanitized: time says nothing");
 	else
 		tap_ok(kept.cpu_us / (int64_t)kept.rounds < INTERVAL_MS * 1000,

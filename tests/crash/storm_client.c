@@ -101,6 +101,9 @@ static int rob(struct storm_actor *a)
 {
 	int flags = O_RDWR | O_CLOEXEC | O_APPEND;
 
+	/* It takes numbers that are reused for a race, which they are. */
+	if (tap_sanitized("thread"))
+		return 0;
 	storm_count(a, STAT_ROBBED);
 	if (syscall(SYS_close_range, 3u, ~0u, 0u))
 		for (int fd = 3; fd < 64; fd++)

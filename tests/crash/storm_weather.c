@@ -205,10 +205,9 @@ static void see_others_go_on(struct storm *s)
 /* After how many instructions of an add to stop. */
 static uint32_t halt_at(struct storm *s)
 {
-	const char *sanitized = getenv("WBC_SANITIZE");
 	uint32_t n = HALT_FROM + dice_below(&s->dice, HALT_MORE);
 
-	return sanitized && *sanitized ? n * SANITIZED : n;
+	return tap_sanitized(NULL) ? n * SANITIZED : n;
 }
 
 /*

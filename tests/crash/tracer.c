@@ -39,11 +39,10 @@ static _Noreturn void become_victim(const char *const *argv)
 
 const char *tracer_unable(void)
 {
-	const char *sanitize = getenv("WBC_SANITIZE");
 	int status = 0;
 	pid_t pid;
 
-	if (sanitize && *sanitize)
+	if (tap_sanitized(NULL))
 		return "a sanitizer's code is not the code that ships";
 	pid = fork();
 	if (pid == 0) {

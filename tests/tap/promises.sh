@@ -53,7 +53,7 @@ shift
 				shown++
 			else if (!(t in skipped))
 				wrong(id, "no result of " t " names it")
-			idle += (t in skipped) && !(t in passed)
+			idle += (t in skipped) && passed[t] == ""
 			backing[t] = 1
 		}
 		if (shown)

@@ -306,6 +306,13 @@ void tap_diag(const char *what, ...)
 	unlock_counts();
 }
 
+bool tap_sanitized(const char *by)
+{
+	const char *how = getenv("WBC_SANITIZE");
+
+	return how && *how && (!by || strstr(how, by));
+}
+
 void tap_bail(const char *why, ...)
 {
 	struct line l = {.len = 0};

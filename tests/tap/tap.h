@@ -64,6 +64,12 @@ void tap_skip(unsigned n, const char *why, ...) TAP_PRINTF(2, 3);
 /** tap_diag() - a line for the log, counted as nothing */
 void tap_diag(const char *what, ...) TAP_PRINTF(1, 2);
 
+/**
+ * tap_sanitized() - is this a build with sanitizers?
+ * @by: one of them, as -fsanitize= calls it; NULL for any
+ */
+bool tap_sanitized(const char *by);
+
 /** tap_bail() - nothing makes sense any more; exits, the test has failed */
 _Noreturn void tap_bail(const char *why, ...) TAP_PRINTF(1, 2);
 
