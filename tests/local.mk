@@ -295,7 +295,7 @@ check-TESTS: $(check_PROGRAMS) $(check_LTLIBRARIES)
 	*\ TESTS=*|*\ TEST_LOGS=*) promises= ;; \
 	*) promises='$(PROMISES)' ;; \
 	esac; \
-	WBC_PROMISES=$$promises AWK='$(AWK)' \
+	WBC_PROMISES=$$promises WBC_SANITIZE='$(WBC_SANITIZE)' AWK='$(AWK)' \
 	$(SHELL) $(srcdir)/tests/tap/summary.sh $$rc $(TEST_LOGS)
 
 # The long forms, for a number of hours, or SECONDS=n.

@@ -6,6 +6,7 @@
 . "$WBC_SRC/tests/tap/tap.sh"
 
 cd "$TMPDIR" || exit 1
+unset WBC_SANITIZE
 table=$WBC_SRC/doc/promises.md
 promises="sh $WBC_SRC/tests/tap/promises.sh"
 
@@ -79,6 +80,12 @@ left tests/unit/a 'SKIP 1 # SKIP P3: no'
 left tests/tools/b 'SKIP 1 # SKIP P3: no'
 ok "known bad: all tests of a promise were skipped" \
 	says 'promise P3: no result backs it' small tests/unit/a tests/tools/b
+sanitized()
+{
+	WBC_SANITIZE=thread small | grep -qx \
+		'promises that this build cannot show: P3'
+}
+ok "which a build with sanitizers may do, and says so" sanitized
 left tests/tools/b 'PASS 1 - P2, P3: it holds'
 ok "a promise is backed although a part was skipped" small
 done_testing

@@ -12,8 +12,8 @@
 # counted once more.
 #
 # An engine says how much it did in a line `# NAME: ...` of its log, NAME one
-# of those below, or NAME/PART.  If $WBC_PROMISES is a table of promises, each that has no
-# test which ran is a failure, see promises.sh.
+# of those below, or NAME/PART.  If $WBC_PROMISES is a table of promises, each
+# that has no test which ran is a failure, see promises.sh.
 
 engines='(mc|sweep|storm|fuzz|mutants|twins|kills|instants)(/[a-z_]+)?'
 made=$1
