@@ -131,7 +131,11 @@ static bool mark(struct wbci_sweep *sw, uint64_t offset, uint64_t bytes)
 	return true;
 }
 
-static void mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
+/*
+ * An entry that a word names.  False: it is dead, and the word names something
+ * else by now: look at it again.
+ */
+static bool mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
 {
 	const struct wbci_segment *s = &sw->client->segment;
 	uint64_t offset = wbci_ref_offset(word);
@@ -140,22 +144,22 @@ static void mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
 
 	if (!wbci_in_page(s, offset, sizeof(*e))) {
 		sw->corrupt++;
-		return;
+		return true;
 	}
 	e = wbci_at(s, offset);
 	/* Its flusher died before it was unlinked: nobody retires it but the
-	 * sweep, which finds it unreachable then.
+	 * sweep, which finds it unreachable then.  Unless a key that clashes
+	 * has pushed it down into a node meanwhile.
 	 * Relaxed: only flushers make it DEAD, no client changes what is, and
 	 * the word that led here was acquired; who finds EMPTY reads nothing
 	 * by it. */
-	if ((order_load(&e->word) & 15) == ENTRY_DEAD) {
-		order_cas_relaxed(at, &word, INDEX_EMPTY);
-		return;
-	}
+	if ((order_load(&e->word) & 15) == ENTRY_DEAD)
+		return order_cas_relaxed(at, &word, INDEX_EMPTY);
 	mark(sw, offset, sizeof(*e));
 	extension = order_load(&e->extension);
 	if (extension)
 		mark(sw, extension, 1);
+	return true;
 }
 
 /* Where the walk is: a word of a node, and the hash that leads to it. */
@@ -170,31 +174,29 @@ static struct node_shm *mark_word(struct wbci_sweep *sw, order_u64 *at,
                                   uint64_t hash)
 {
 	const struct wbci_segment *s = &sw->client->segment;
-	/* ORDER index.publish, acquire: what it names is whole. */
-	uint64_t word = order_acquire(at);
-	uint64_t offset = wbci_ref_offset(word);
+	uint64_t word;
 
-	switch ((enum index_tag)(word & 3)) {
-	case INDEX_EMPTY:
+	/* Each time round somebody unlinks a dead entry, or pushes it down,
+	 * and a word that names a node goes on doing so. */
+	do {
+		/* ORDER index.publish, acquire: what it names is whole. */
+		word = order_acquire(at);
+		if ((word & 3) == INDEX_EMPTY)
+			return NULL;
+	} while ((word & 3) == INDEX_ENTRY && !mark_entry(sw, at, word));
+	if ((word & 3) == INDEX_ENTRY)
 		return NULL;
-	case INDEX_ENTRY:
-		mark_entry(sw, at, word);
-		return NULL;
-	case INDEX_CLOSING:
-		/* Left by a flusher that died, or ours: then it is found
-		 * full, and tried again some day.  Relaxed: it goes on with
-		 * what whoever linked the node released. */
+	/* Closing: left by a flusher that died, or ours: then it is found
+	 * full, and tried again some day.  Relaxed: it goes on with what
+	 * whoever linked the node released. */
+	if ((word & 3) == INDEX_CLOSING)
 		order_cas_relaxed(at, &word,
 		                  (word & ~UINT64_C(3)) | INDEX_NODE);
-		break;
-	case INDEX_NODE:
-		break;
-	}
-	if (!mark(sw, offset, sizeof(struct node_shm)))
+	if (!mark(sw, wbci_ref_offset(word), sizeof(struct node_shm)))
 		return NULL;
 	if (sw->pruning)
 		wbci_prune_word(sw->pruning, at, hash);
-	return wbci_at(s, offset);
+	return wbci_at(s, wbci_ref_offset(word));
 }
 
 /* One root word, and all that hangs below it.  Returns words looked at. */

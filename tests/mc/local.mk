@@ -18,6 +18,7 @@ MC_TESTS = \
 	tests/mc/pages \
 	tests/mc/pairs \
 	tests/mc/removal \
+	tests/mc/repairs \
 	tests/mc/rounds \
 	tests/mc/slots \
 	tests/mc/sweeps \
@@ -95,13 +96,14 @@ MC_TWINS = \
 	tests/mc/twins/r29-wiped-in-use.patch \
 	tests/mc/twins/r30-cursor-of-another.patch \
 	tests/mc/twins/r31-judged-blindly.patch \
-	tests/mc/twins/r32-epoch-goes-back.patch
+	tests/mc/twins/r32-epoch-goes-back.patch \
+	tests/mc/twins/r33-unlinked-by-hope.patch
 
 check_PROGRAMS += $(MC_TESTS)
 TESTS += $(MC_TESTS) tests/mc/twins.sh tests/mc/mutants.sh
 EXTRA_DIST += tests/mc/twins.sh tests/mc/mutants.sh tests/mc/mutants.txt \
 	tests/mc/coverage.sh \
-	tests/mc/rows.h $(MC_TWINS)
+	tests/mc/blocks.h tests/mc/rows.h $(MC_TWINS)
 SOAK_TESTS += $(MC_TESTS)
 
 if SANITIZE
@@ -124,6 +126,7 @@ tests_mc_owners_SOURCES = tests/mc/skip.c
 tests_mc_pages_SOURCES = tests/mc/skip.c
 tests_mc_pairs_SOURCES = tests/mc/skip.c
 tests_mc_removal_SOURCES = tests/mc/skip.c
+tests_mc_repairs_SOURCES = tests/mc/skip.c
 tests_mc_rounds_SOURCES = tests/mc/skip.c
 tests_mc_slots_SOURCES = tests/mc/skip.c
 tests_mc_sweeps_SOURCES = tests/mc/skip.c
@@ -169,6 +172,7 @@ tests_mc_owners_SOURCES = tests/mc/owners.c
 tests_mc_pages_SOURCES = tests/mc/pages.c
 tests_mc_pairs_SOURCES = tests/mc/pairs.c
 tests_mc_removal_SOURCES = tests/mc/removal.c
+tests_mc_repairs_SOURCES = tests/mc/repairs.c
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
 tests_mc_slots_SOURCES = tests/mc/slots.c
 tests_mc_sweeps_SOURCES = tests/mc/sweeps.c
@@ -244,6 +248,11 @@ tests_mc_removal_CPPFLAGS = $(MC_HOOKED)
 tests_mc_removal_CFLAGS = $(MC_CFLAGS)
 tests_mc_removal_LDFLAGS = $(MC_LINK)
 tests_mc_removal_LDADD = $(MC_LIBS)
+
+tests_mc_repairs_CPPFLAGS = $(MC_HOOKED)
+tests_mc_repairs_CFLAGS = $(MC_CFLAGS)
+tests_mc_repairs_LDFLAGS = $(MC_LINK)
+tests_mc_repairs_LDADD = $(MC_LIBS)
 
 tests_mc_rounds_CPPFLAGS = $(MC_HOOKED)
 tests_mc_rounds_CFLAGS = $(MC_CFLAGS)

@@ -9,6 +9,7 @@
  * block that is held is reached from the index, every block that is reached
  * is held, and none is retired twice.
  */
+#include "blocks.h"
 #include "rows.h"
 
 #include "shm/page.h"
@@ -226,72 +227,12 @@ static void recycler(void)
 	mc_raise(6);
 }
 
-/* Blocks that the index reaches, by page and block. */
-static uint64_t reached[4][WBCI_BITMAP_WORDS];
-
-static void reach(uint64_t offset)
-{
-	uint32_t page, block;
-	uint64_t word;
-
-	MC_CHECK(wbci_block_find(mc_segment(), offset, &page, &block, &word) &&
-	                 page < 4,
-	         "a word of the index names no block");
-	reached[page][block / 64] |= UINT64_C(1) << block % 64;
-}
-
-static void reach_word(order_u64 *at, unsigned depth)
-{
-	uint64_t word = order_load(at);
-	struct node_shm *node;
-
-	if ((word & 3) == INDEX_EMPTY)
-		return;
-	reach(wbci_ref_offset(word));
-	if ((word & 3) == INDEX_ENTRY || depth > 4)
-		return;
-	node = wbci_at(mc_segment(), wbci_ref_offset(word));
-	for (unsigned i = 0; i < WBCI_NODE_WORDS; i++)
-		reach_word(&node->word[i], depth + 1);
-}
-
-static void compare_page(uint32_t page)
-{
-	const struct meta_shm *meta = &mc_segment()->metas[page];
-
-	for (unsigned w = 0; w < WBCI_BITMAP_WORDS; w++) {
-		uint64_t alloc = order_load(&meta->alloc[w]);
-		uint64_t limbo = 0, twice = 0;
-
-		for (unsigned i = 0; i < 4; i++) {
-			uint64_t bits = order_load(&meta->limbo[i][w]);
-
-			twice |= limbo & bits & alloc;
-			limbo |= bits;
-		}
-		MC_CHECK(!twice, "a block is retired twice");
-		MC_CHECK(!(reached[page][w] & ~alloc),
-		         "a block is free, and in use");
-		MC_CHECK(!(reached[page][w] & limbo),
-		         "a block is retired, and in use");
-		MC_CHECK(!(alloc & ~limbo & ~reached[page][w]),
-		         "a block is lost");
-	}
-}
-
 static void check(void)
 {
 	uint64_t total;
 	bool there;
 
-	mc_as(0);
-	MC_CHECK(wbci_recover(mc_client(0)) >= 0, "recovery gives up");
-	mc_as(-1);
-	memset(reached, 0, sizeof(reached));
-	for (uint64_t i = 0; i <= mc_segment()->root_mask; i++)
-		reach_word(&mc_segment()->root[i], 0);
-	for (uint32_t page = 0; page < 4; page++)
-		compare_page(page);
+	blocks_check(0);
 	total = rows_total(kept->rows, 1, &there);
 	MC_CHECK(total >= mc_acked() && total <= mc_acked() + mc_deaths(),
 	         "%d acknowledged, %d there", (int)mc_acked(), (int)total);
