@@ -369,6 +369,10 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 	error = wbci_upkeep_begin(f);
 	if (error)
 		return wbci_say(m, error, "no memory");
+	error = wbci_reaper_start(&f->reaper, f->client);
+	if (error)
+		return wbci_say(m, error, "cannot begin the reaper: %s",
+		                strerror(-error));
 	error = wbci_apply_start(&f->apply, &wbci_sink_sqlite, c->sqlite,
 	                         f->client);
 	if (error)
@@ -385,6 +389,7 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 static void end(struct wbci_flusher *f)
 {
 	wbci_apply_stop(&f->apply);
+	wbci_reaper_stop(&f->reaper);
 	wbci_upkeep_end(f);
 	wbci_rounds_free(&f->rounds);
 	free(f->lane_buffer);

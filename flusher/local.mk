@@ -43,6 +43,8 @@ flusher_libflusher_la_SOURCES = \
 	flusher/points.h \
 	flusher/queue.c \
 	flusher/queue.h \
+	flusher/reaper.c \
+	flusher/reaper.h \
 	flusher/rowset.c \
 	flusher/rowset.h \
 	flusher/settle.c \

@@ -20,6 +20,7 @@
 #include "flusher.h"
 #include "journal.h"
 #include "queue.h"
+#include "reaper.h"
 #include "unapplied.h"
 #include "upkeep.h"
 
@@ -48,6 +49,7 @@ struct wbci_flusher {
 	struct wbci_unapplied *unapplied;
 	struct wbci_rounds rounds;
 	struct wbci_upkeep upkeep;
+	struct wbci_reaper *reaper;
 	struct wbci_queues queues;
 	struct wbci_cursors cursors;
 	unsigned char *lane_buffer;

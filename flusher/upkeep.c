@@ -68,16 +68,6 @@ static void grow_ahead(struct wbci_flusher *f)
 		wbci_segment_grow(s, extents);
 }
 
-static void reap(struct wbci_flusher *f)
-{
-	unsigned in_section = 0;
-	unsigned dead = wbci_reap(&f->client->segment, &in_section);
-
-	if (dead)
-		wbci_log("reaped", LOG_NUMBER("processes", dead),
-		         LOG_NUMBER("in_section", in_section));
-}
-
 /* Free what is graced in some pages that nobody owns. */
 static void tidy_pages(struct wbci_flusher *f, uint32_t pages)
 {
@@ -97,14 +87,13 @@ static void tidy_pages(struct wbci_flusher *f, uint32_t pages)
 	}
 }
 
-/* Now and then: the dead, and whether the segment is still there. */
+/* Now and then: room ahead, and whether the segment is still there. */
 static void look_around(struct wbci_flusher *f, int64_t now)
 {
 	const struct wbci_segment *s = &f->client->segment;
 	struct wbci_upkeep *u = &f->upkeep;
 
 	u->next_look_ns = now + LOOK_NS;
-	reap(f);
 	grow_ahead(f);
 	/* Rounds move the epoch on by two, and a page's limbo bitmaps of odd
 	 * and even epochs are to have their turns alike. */

@@ -3,9 +3,8 @@
 
 /*
  * What the flusher does for the segment itself, in small steps between its
- * rounds: the dead are reaped, what they leaked is swept, entries that are
- * idle are removed, retired blocks freed, and memory is had before it is
- * needed.  Nothing here waits: what needs a grace period is gone on with when
+ * rounds: what the dead leaked is swept, entries that are idle are removed,
+ * retired blocks freed, and memory is had before it is needed.  Nothing here waits: what needs a grace period is gone on with when
  * it has ended, so a client that is stopped in a section delays the return of
  * memory and nothing else.
  */
@@ -25,7 +24,7 @@ struct wbci_upkeep {
 	struct wbci_sweep sweep;
 	uint64_t swept_logged; /* sweeps whose end was logged */
 	int64_t next_ns;       /* when to be called again */
-	int64_t next_look_ns;  /* at the dead, and at the segment's file */
+	int64_t next_look_ns;  /* at free pages, and at the segment's file */
 	int64_t delay_ns;      /* between tries for a grace period */
 
 	/* the age of entries */

@@ -4,7 +4,8 @@
 /*
  * A million changed rows, and a client that is stopped in its section: so
  * each round reads all of them again, since the stopped one may yet change
- * what it had marked.  Rounds stay short, and the others' syncs are answered.
+ * what it had marked.  Rounds stay short, the others' syncs are answered, and
+ * whoever dies meanwhile is found.
  *
  * What is held against the journal interval is the flusher's processor time,
  * which does not depend on what else the machine does; the time on the wall
@@ -25,7 +26,9 @@
 
 #include "api/handle.h"
 #include "crash/rig.h"
+#include "shm/cell.h"
 #include "shm/epoch.h"
+#include "shm/key.h"
 #include "shm/mark.h"
 #include "shm/round.h"
 #include "tap/tap.h"
@@ -35,7 +38,8 @@ enum {
 	ROWS = 1000000,
 	ROUNDS = 20,
 	INTERVAL_MS = 200, /* the default */
-	EACH = 1000        /* every so manyth row */
+	EACH = 1000,       /* every so manyth row */
+	FOUND_MS = 1500    /* a second, and what a loaded machine adds */
 };
 
 static const char spec[] = "counts(k int key, n counter) on_missing=insert";
@@ -163,6 +167,70 @@ static void all_rows(struct state *s, const char *what)
 	note("syncs of all rows changed", &took);
 }
 
+/* A client, and the process slot that it has. */
+static pid_t attached_client(const struct state *s, uint32_t *slot)
+{
+	pid_t pid, parent = getpid();
+	struct wbci_thread *t;
+	int fd[2];
+
+	if (pipe(fd) || (pid = fork()) < 0)
+		tap_bail("no client: %s", strerror(errno));
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent ||
+		    wbci_handle_thread(s->c->client, &t) ||
+		    write(fd[1], &s->c->client->proc, sizeof(*slot)) < 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	if (read(fd[0], slot, sizeof(*slot)) != sizeof(*slot))
+		tap_bail("a client that does not attach");
+	close(fd[0]);
+	close(fd[1]);
+	return pid;
+}
+
+static void *sync_rows(void *arg)
+{
+	struct state *s = arg;
+
+	return wbc_sync(s->c, RIG_PATIENCE_MS) ? arg : NULL;
+}
+
+/* Somebody dies as a round of a million changed rows begins. */
+static void death_in_a_round(struct state *s)
+{
+	uint32_t slot;
+	pid_t pid = attached_client(s, &slot);
+	order_u64 *word = &s->c->client->segment.procs[slot].word;
+	uint64_t used, began;
+	pthread_t thread;
+	int64_t died_ms, found_ms;
+	void *failed;
+
+	add_rows(s, 1);
+	used = order_load(word);
+	began = cycle(s);
+	if (pthread_create(&thread, NULL, sync_rows, s))
+		tap_bail("no thread");
+	while (cycle(s) == began)
+		sched_yield();
+	kill(pid, SIGKILL);
+	died_ms = rig_now_ms();
+	while (order_load(word) == used &&
+	       rig_now_ms() < died_ms + RIG_PATIENCE_MS)
+		poll(NULL, 0, 5);
+	found_ms = rig_now_ms() - died_ms;
+	tap_ok(found_ms < FOUND_MS,
+	       "P9: who dies while a million rows are journaled is found after "
+	       "%lld ms", (long long)found_ms);
+	pthread_join(thread, &failed);
+	tap_ok(!failed, "P4: and the round is journaled");
+	waitpid(pid, NULL, 0);
+}
+
 /* Rounds that are asked for, each with a change of its own. */
 static struct took few_rows(struct state *s, const char *what)
 {
@@ -196,13 +264,25 @@ static void rounds_by_the_clock(struct state *s)
 /* In a child: mark a row, and stop before the add. */
 _Noreturn static void stop_inside(const struct state *s, pid_t parent)
 {
+	struct wbc_value row = wbc_int64(NULL, ROWS / 2);
+	unsigned char bytes[WBC_KEY_MAX];
 	struct wbci_thread *t;
+	struct entry_shm *e;
+	uint64_t offset, total;
+	struct wbci_key k;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || wbci_handle_thread(s->c->client, &t))
 		_exit(1);
-	wbci_enter(t);
+	wbci_key_init(&s->c->client->segment, &k, SPACE_ROW,
+	              (uint8_t)s->t->number, bytes,
+	              (uint16_t)wbci_key_encode(&s->t->schema, &row, 1, bytes));
+	if (wbci_entry_open(t, &k, &s->t->schema, &e, &offset))
+		_exit(1);
+	wbci_mark(t, e);
 	raise(SIGSTOP);
+	if (wbci_cell_add_int64(t, e, 0, 1, &total))
+		_exit(1);
 	wbci_exit(t);
 	_exit(0);
 }
@@ -262,10 +342,12 @@ int main(void)
 	kill(pid, SIGCONT);
 	waitpid(pid, &status, 0);
 	tap_is_int(status, 0, "the stopped client goes on");
+	s.adds++;
 	freed = few_rows(&s, "once it has gone on");
 	tap_ok(freed.cpu_us < kept.cpu_us,
 	       "P2: what was read for its sake is read no more");
 	all_rows(&s, "nobody is stopped");
+	death_in_a_round(&s);
 	tap_is_int(wbc_sync(s.c, RIG_PATIENCE_MS), 0, "a sync works");
 	check_sums(&s);
 	if (tap_sanitized(NULL))

@@ -21,7 +21,7 @@ static struct kept {
 	struct wbci_removal removal;
 	struct wbci_closing closing[8];
 	struct wbci_ref frozen[8];
-} *kept;
+} * kept;
 
 /*
  * In setup: rows 0, 1 and 2 clash in the first digit; so many of them are
@@ -69,9 +69,9 @@ static void setup_wanted(void)
 static void setup_dead(void)
 {
 	setup_wanted();
-	order_store(&kept->rows->entry[0]->word,
-	            wbci_entry_word(kept->rows->ref[0].incarnation,
-	                            ENTRY_DEAD));
+	order_store(
+		&kept->rows->entry[0]->word,
+		wbci_entry_word(kept->rows->ref[0].incarnation, ENTRY_DEAD));
 }
 
 /* A node whose flusher died while it closed it; the next one prunes, too. */
@@ -175,36 +175,55 @@ static void check(void)
 
 static const struct mc_scenario scenarios[] = {
 	{.name = "dead-pushed",
-	 .says = "P6: a dead entry that a clash pushes down is not retired "
-	         "while it is linked",
-	 .setup = setup_dead, .thread = {sweeper, clasher}, .check = check,
-	 .immortal = 1},
+         .says = "P6: a dead entry that a clash pushes down is not retired "
+                 "while it is linked",
+         .setup = setup_dead,
+         .thread = {sweeper, clasher},
+         .check = check,
+         .immortal = 1},
 	{.name = "remover-dies",
-	 .says = "P6: nor one whose flusher has just died",
-	 .setup = setup_one, .thread = {reaper, remover, clasher},
-	 .check = check, .immortal = 5, .deaths = 1, .preemptions = 1,
-	 .stale = MC_NOBODY},
+         .says = "P6: nor one whose flusher has just died",
+         .setup = setup_one,
+         .thread = {reaper, remover, clasher},
+         .check = check,
+         .immortal = 5,
+         .deaths = 1,
+         .preemptions = 1,
+         .stale = MC_NOBODY},
 	{.name = "removed",
-	 .says = "P6: a removal that ends anywhere loses no block",
-	 .setup = setup_one, .thread = {successor, remover, adder},
-	 .check = check, .immortal = 1},
+         .says = "P6: a removal that ends anywhere loses no block",
+         .setup = setup_one,
+         .thread = {successor, remover, adder},
+         .check = check,
+         .immortal = 1},
 	{.name = "removed-beside-clash",
-	 .says = "P6: nor beside a key that clashes",
-	 .setup = setup_one, .thread = {successor, remover, clasher},
-	 .check = check, .immortal = 1},
+         .says = "P6: nor beside a key that clashes",
+         .setup = setup_one,
+         .thread = {successor, remover, clasher},
+         .check = check,
+         .immortal = 1},
 	{.name = "removed-and-pruned",
-	 .says = "P6: nor does a removal that prunes",
-	 .setup = setup_two,
-	 .thread = {successor, pruning_remover, second_clasher},
-	 .check = check, .immortal = 1, .atomic_copies = true},
+         .says = "P6: nor does a removal that prunes",
+         .setup = setup_two,
+         .thread = {successor, pruning_remover, second_clasher},
+         .check = check,
+         .immortal = 1,
+         .atomic_copies = true},
 	{.name = "swept-and-pruned",
-	 .says = "P6: a node left closing is swept and pruned beside an insert",
-	 .setup = setup_closing, .thread = {pruning_sweeper, second_clasher},
-	 .check = check, .immortal = 1, .deaths = 1, .atomic_copies = true},
+         .says = "P6: a node left closing is swept and pruned beside an insert",
+         .setup = setup_closing,
+         .thread = {pruning_sweeper, second_clasher},
+         .check = check,
+         .immortal = 1,
+         .deaths = 1,
+         .atomic_copies = true},
 	{.name = "sweeper-dies",
-	 .says = "P6: a sweep that its flusher's death cuts short is made anew",
-	 .setup = setup_wanted, .thread = {sweeper, clasher, next_reaper},
-	 .check = check, .immortal = 4, .preemptions = 1},
+         .says = "P6: a sweep that its flusher's death cuts short is made anew",
+         .setup = setup_wanted,
+         .thread = {sweeper, clasher, next_reaper},
+         .check = check,
+         .immortal = 4,
+         .preemptions = 1},
 	{NULL}};
 
 int main(int argc, char **argv)
