@@ -35,7 +35,7 @@
 #include "order.h"
 
 /* Changes whenever an assert in this file must. */
-#define WBCI_LAYOUT_VERSION 3u
+#define WBCI_LAYOUT_VERSION 4u
 
 #define WBCI_MAGIC UINT64_C(0x314d485343425731) /* bytes "1WBCSHM1" */
 #define WBCI_LINE 64u
@@ -356,11 +356,28 @@ static_assert(offsetof(struct entry_shm, journaled) == 64, "entry_shm moved");
 static_assert(offsetof(struct entry_shm, cells) == 96, "entry_shm moved");
 
 /*
+ * A long string, in a block of its own and as many chunks as it takes:
+ *
+ *   size: bytes u32 | number of chunks u32
+ *   chunk words: offset | size class; a chunk is a block full of bytes
+ *   the last bytes, which are in no chunk
+ */
+struct long_shm {
+	order_u64 size;
+	order_u64 chunk[];
+};
+static_assert(sizeof(struct long_shm) == 8, "long_shm grew");
+
+/*
  * A record in a lane: a header, then n_values times a value_shm with its
  * bytes, each padded to 8.  bytes is the whole record's, a multiple of 8.
  * Records wrap round the end of the ring.
+ *
+ * A LANE_LONG stands for records that are too large for the lane: behind its
+ * header is the offset of a long string of LANE_INSERT records.
  */
-enum lane_kind { LANE_INSERT = 1 };
+enum lane_kind { LANE_INSERT = 1, LANE_LONG = 2 };
+#define WBCI_LANE_LONG_BYTES 16u
 struct record_shm {
 	uint32_t bytes;
 	uint8_t kind;

@@ -21,6 +21,8 @@ shm_libshm_la_SOURCES = \
 	shm/lane.c \
 	shm/lane.h \
 	shm/layout.h \
+	shm/long.c \
+	shm/long.h \
 	shm/mark.c \
 	shm/mark.h \
 	shm/message.c \

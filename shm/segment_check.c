@@ -25,6 +25,7 @@ static const uint32_t layout_numbers[] = {
         sizeof(struct node_shm),
         sizeof(struct cell_shm),
         sizeof(struct entry_shm),
+        sizeof(struct long_shm),
         sizeof(struct record_shm),
         sizeof(struct value_shm),
         offsetof(struct header_shm, segment_id),

@@ -20,6 +20,7 @@ C_TESTS = \
 	tests/unit/index \
 	tests/unit/key \
 	tests/unit/lane \
+	tests/unit/long \
 	tests/unit/nospace \
 	tests/unit/page \
 	tests/unit/record \
