@@ -52,6 +52,12 @@ shm_libshm_la_SOURCES = \
 	shm/sweep.h \
 	shm/table.c \
 	shm/table.h \
+	shm/tnode.c \
+	shm/tnode.h \
+	shm/tree.c \
+	shm/tree.h \
+	shm/tree_edit.c \
+	shm/tree_read.c \
 	shm/wake.c \
 	shm/wake.h \
 	shm/walk.c \

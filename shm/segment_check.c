@@ -26,6 +26,8 @@ static const uint32_t layout_numbers[] = {
         sizeof(struct cell_shm),
         sizeof(struct entry_shm),
         sizeof(struct long_shm),
+        sizeof(struct tnode_shm),
+        sizeof(struct tref_shm),
         sizeof(struct record_shm),
         sizeof(struct value_shm),
         offsetof(struct header_shm, segment_id),

@@ -33,6 +33,7 @@ C_TESTS = \
 	tests/unit/sweep \
 	tests/unit/table \
 	tests/unit/threads \
+	tests/unit/tree \
 	tests/unit/wake
 
 FLUSHER_TESTS = \
