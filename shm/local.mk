@@ -57,6 +57,8 @@ shm_libshm_la_SOURCES = \
 	shm/tree.c \
 	shm/tree.h \
 	shm/tree_edit.c \
+	shm/tree_path.c \
+	shm/tree_path.h \
 	shm/tree_read.c \
 	shm/wake.c \
 	shm/wake.h \

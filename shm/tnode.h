@@ -107,6 +107,14 @@ static inline bool wbci_tref_load(const struct wbci_titem *item,
 	return true;
 }
 
+static inline bool wbci_tref_get(const struct wbci_tnode *n, unsigned i,
+                                 struct tref_shm *ref)
+{
+	struct wbci_titem item;
+
+	return wbci_titem_load(n, i, &item) && wbci_tref_load(&item, ref);
+}
+
 static inline uint64_t wbci_tref_offset(uint64_t ref)
 {
 	return ref & ~(uint64_t)(WBCI_BLOCK_MIN - 1);
