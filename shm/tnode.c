@@ -228,12 +228,15 @@ static bool append_item(struct wbci_tnode *n, const struct wbci_titem *item)
 struct extent {
 	unsigned low, high;
 	unsigned bytes; /* of the items alone */
+	bool refs;      /* some values are refs */
 };
 
 static bool find_extent(const struct wbci_tnode *from, unsigned first,
                         unsigned end, struct extent *x)
 {
-	*x = (struct extent){from->bytes, 0, 0};
+	uint64_t all = 0;
+
+	*x = (struct extent){from->bytes, 0, 0, false};
 	for (unsigned i = first; i < end; i++) {
 		uint64_t slot = wbci_load_once(&from->shm->slot[i]);
 		unsigned low = wbci_tslot_at(slot);
@@ -242,7 +245,9 @@ static bool find_extent(const struct wbci_tnode *from, unsigned first,
 		x->low = low < x->low ? low : x->low;
 		x->high = high > x->high ? high : x->high;
 		x->bytes += high - low;
+		all |= slot;
 	}
+	x->refs = from->level > 0 || wbci_tslot_is_long(all);
 	return x->high <= from->bytes;
 }
 
@@ -285,7 +290,7 @@ static bool append_run(struct wbci_tnode *n, const struct wbci_trun *run,
 				return false;
 		}
 	}
-	for (unsigned i = had; !run->ours && i < n->n; i++)
+	for (unsigned i = had; x.refs && !run->ours && i < n->n; i++)
 		disown_item(n, i);
 	return true;
 }
