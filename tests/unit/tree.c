@@ -318,7 +318,7 @@ struct change {
 };
 
 struct batch {
-	struct change change[64];
+	struct change change[200];
 	unsigned n;
 	unsigned attempts;
 };
@@ -399,7 +399,8 @@ static const struct sort sorts[] = {
 	{"values up to the longest inline ones", 1200, 3, 700, 0, 12, 256,
          false},
 	{"long values", 500, 3, 200, 1, 10, 3000, false},
-	{"many changes at once", 120, 64, 2500, 1, 60, 100, false},
+	{"many changes at once", 150, 200, 6000, 1, 60, 100, false},
+	{"many long ones at once", 0, 64, 900, 1, 60, 500, false},
 };
 
 static unsigned char noise[70000];
@@ -695,7 +696,7 @@ static void test_nth_failure(struct dice *d)
 		unsigned held = 0;
 		int error;
 
-		roll(&sorts[6], d, 30, &many);
+		roll(&sorts[6 + n % 2], d, 30, &many);
 		wbci_enter(w.t);
 		/* All blocks, the largest first; then some come back. */
 		for (unsigned class = WBCI_CLASSES; class -- > 0;)
@@ -933,13 +934,70 @@ static void test_loop(void)
 	end(&w);
 }
 
+/* A chain of nodes, each of whose children is the next one, time and again;
+ * the root claims one key under each.  Return: its word. */
+static uint64_t make_maze(struct world *w, unsigned levels)
+{
+	struct tref_shm ref = {0, 1};
+	struct wbci_tnode n;
+	unsigned char key;
+	struct wbci_titem item = wbci_titem_ref(&key, 1, &ref);
+	struct wbci_tseq none = {.n = 0};
+
+	wbci_enter(w->t);
+	for (unsigned level = 0; level < levels; level++) {
+		if (wbci_tnode_build(w->t, &none, level, 0, 0,
+		                     WBCI_TREE_NODE_MAX, &n))
+			tap_bail("no node");
+		for (unsigned i = 0; i < 60; i++) {
+			key = (unsigned char)i;
+			if (!wbci_tnode_change(&n, i, 0, &item))
+				tap_bail("no room in a node");
+		}
+		ref.ref = n.offset;
+	}
+	wbci_exit(w->t);
+	return n.offset;
+}
+
+static void test_maze(void)
+{
+	struct world w = begin(2);
+	uint64_t root = make_maze(&w, 5);
+
+	tap_is_uint(read_damaged(&w, root, 20000), 0,
+	            "P7: so does one with 60 ways at each of five levels");
+	end(&w);
+}
+
+/* An item whose bytes would be behind its node is none. */
+static void test_beyond(void)
+{
+	struct world w = begin(2);
+	struct wbci_tree_cursor c;
+	struct wbci_tree_item item;
+	struct wbci_tree_value v;
+	struct wbci_tnode n;
+
+	put(&w, "key", 3, noise, 100);
+	if (!wbci_tnode_load(w.s, wbci_tree_offset(root_of(&w)), &n))
+		tap_bail("no node");
+	n.shm->slot[0] |= UINT64_C(0x7f00) << 32;
+	tap_is_int(wbci_tree_find(w.s, root_of(&w), "key", 3, &v),
+	           WBC_E_CORRUPT, "P7: a value that leaves its node is none");
+	wbci_tree_seek(&c, w.s, root_of(&w), "", 0);
+	tap_is_int(wbci_tree_next(&c, &item), WBC_E_CORRUPT,
+	           "P7: neither on a walk");
+	end(&w);
+}
+
 int main(void)
 {
 	struct dice d = dice_seeded();
 
 	for (size_t i = 0; i < sizeof(noise); i++)
 		noise[i] = (unsigned char)dice_word(&d);
-	for (size_t i = 0; i < N(sorts); i++)
+	for (size_t i = 0; sorts[i].updates; i++)
 		test_random(&sorts[i], &d);
 	test_positions();
 	test_small();
@@ -951,5 +1009,7 @@ int main(void)
 	test_snapshot();
 	test_hostile();
 	test_loop();
+	test_maze();
+	test_beyond();
 	return tap_done();
 }
