@@ -35,7 +35,7 @@
 #include "order.h"
 
 /* Changes whenever an assert in this file must. */
-#define WBCI_LAYOUT_VERSION 3u
+#define WBCI_LAYOUT_VERSION 4u
 
 #define WBCI_MAGIC UINT64_C(0x314d485343425731) /* bytes "1WBCSHM1" */
 #define WBCI_LINE 64u
@@ -356,11 +356,66 @@ static_assert(offsetof(struct entry_shm, journaled) == 64, "entry_shm moved");
 static_assert(offsetof(struct entry_shm, cells) == 96, "entry_shm moved");
 
 /*
+ * A long string, in a block of its own and as many chunks as it takes:
+ *
+ *   size: bytes u32 | number of chunks u32
+ *   chunk words: offset | size class; a chunk is a block full of bytes
+ *   the last bytes, which are in no chunk
+ */
+struct long_shm {
+	order_u64 size;
+	order_u64 chunk[];
+};
+static_assert(sizeof(struct long_shm) == 8, "long_shm grew");
+
+/*
+ * A node of a tree of byte strings, in a block of PAGE_BLOCKS; immutable once
+ * it is published.
+ *
+ *   0    shape: level u8 | items u8 | live u16 | heap u16 | bytes u16
+ *   8    version | tag | reserved: of a root; 0 elsewhere
+ *   32   slots, in the order of the keys:
+ *        at u16 | key_len u16 | value_len u15, long u1 | head u16
+ *        free
+ *   heap bytes of the items, each its key and its value
+ *   bytes: the block's size
+ *
+ * The bytes of a node without what is free are live.  head is a key's first
+ * two bytes, the first one above the second.  A value that is long, and every
+ * value above level 0, is a tref_shm: a long string and its length, or a node
+ * one level below and the number of keys under it.
+ *
+ *   ref: offset | 1 if it was made by the same update as the node it is in
+ *
+ * The word that names a root: offset | 1 if the tree is empty; 0 before the
+ * first update.  An empty tree's root is a node without items, so that no
+ * word stands twice while a section is open that has seen it.
+ */
+struct tnode_shm {
+	uint64_t shape;
+	uint64_t version;
+	uint64_t tag;
+	uint64_t reserved;
+	uint64_t slot[];
+};
+static_assert(offsetof(struct tnode_shm, version) == 8, "tnode_shm moved");
+static_assert(sizeof(struct tnode_shm) == 32, "tnode_shm grew");
+struct tref_shm {
+	uint64_t ref;
+	uint64_t count;
+};
+static_assert(sizeof(struct tref_shm) == 16, "tref_shm grew");
+
+/*
  * A record in a lane: a header, then n_values times a value_shm with its
  * bytes, each padded to 8.  bytes is the whole record's, a multiple of 8.
  * Records wrap round the end of the ring.
+ *
+ * A LANE_LONG stands for records that are too large for the lane: behind its
+ * header is the offset of a long string of LANE_INSERT records.
  */
-enum lane_kind { LANE_INSERT = 1 };
+enum lane_kind { LANE_INSERT = 1, LANE_LONG = 2 };
+#define WBCI_LANE_LONG_BYTES 16u
 struct record_shm {
 	uint32_t bytes;
 	uint8_t kind;

@@ -21,6 +21,8 @@ shm_libshm_la_SOURCES = \
 	shm/lane.c \
 	shm/lane.h \
 	shm/layout.h \
+	shm/long.c \
+	shm/long.h \
 	shm/mark.c \
 	shm/mark.h \
 	shm/message.c \
@@ -50,6 +52,14 @@ shm_libshm_la_SOURCES = \
 	shm/sweep.h \
 	shm/table.c \
 	shm/table.h \
+	shm/tnode.c \
+	shm/tnode.h \
+	shm/tree.c \
+	shm/tree.h \
+	shm/tree_edit.c \
+	shm/tree_path.c \
+	shm/tree_path.h \
+	shm/tree_read.c \
 	shm/wake.c \
 	shm/wake.h \
 	shm/walk.c \

@@ -20,6 +20,7 @@ C_TESTS = \
 	tests/unit/index \
 	tests/unit/key \
 	tests/unit/lane \
+	tests/unit/long \
 	tests/unit/nospace \
 	tests/unit/page \
 	tests/unit/record \
@@ -32,6 +33,7 @@ C_TESTS = \
 	tests/unit/sweep \
 	tests/unit/table \
 	tests/unit/threads \
+	tests/unit/tree \
 	tests/unit/wake
 
 FLUSHER_TESTS = \
@@ -68,7 +70,8 @@ FUZZ_TESTS = \
 	tests/fuzz/journal \
 	tests/fuzz/row \
 	tests/fuzz/schema \
-	tests/fuzz/segment
+	tests/fuzz/segment \
+	tests/fuzz/tree
 
 SCRIPT_TESTS = \
 	tests/abi/arm64.sh \
@@ -217,6 +220,9 @@ tests_fuzz_schema_LDFLAGS = $(fuzz_link)
 tests_fuzz_segment_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
 tests_fuzz_segment_LDADD = $(fuzz_libs)
 tests_fuzz_segment_LDFLAGS = $(fuzz_link)
+tests_fuzz_tree_SOURCES = tests/fuzz/tree.c $(FUZZ_MAIN)
+tests_fuzz_tree_LDADD = $(fuzz_libs)
+tests_fuzz_tree_LDFLAGS = $(fuzz_link)
 
 # Its known-bad twin, without one check of bounds: see tests/fuzz/control.sh.
 check_PROGRAMS += tests/fuzz/segment_bad
