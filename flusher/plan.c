@@ -24,7 +24,7 @@
 #include "state.h"
 
 #define PIECE_ROWS 100000u
-#define PIECE_INSERT_BYTES (UINT64_C(16) << 20)
+#define PIECE_BYTES (UINT64_C(16) << 20)
 #define PLAN_BYTES (UINT64_C(256) << 20)
 #define MERGE_FEWEST 8u
 #define MERGE_INSERT_BYTES (UINT64_C(32) << 20)
@@ -106,10 +106,11 @@ static int fill_pieces(struct wbci_journal *j, void *arg)
 	p->record.mark = p->mark;
 	p->record.plan_round = p->q->batches[p->first + p->n - 1].round;
 	p->kind = BLOB_PIECE;
-	while (!error && wbci_rowset_cut(&p->rs, &slice, PIECE_ROWS,
-	                                 PIECE_INSERT_BYTES)) {
+	while (!error &&
+	       wbci_rowset_cut(&p->rs, &slice, PIECE_ROWS, PIECE_BYTES)) {
 		p->number = ++p->record.last;
-		error = wbci_rowset_write(&p->rs, &slice, put_chunk, p);
+		error = wbci_rowset_write(&p->rs, &slice, p->number, put_chunk,
+		                          p);
 	}
 	if (!error)
 		error = delete_batches(j, p);
@@ -217,7 +218,8 @@ static int fill_merged(struct wbci_journal *j, void *arg)
 	p->bytes = 0;
 	p->number = p->q->batches[p->first + p->n - 1].round;
 	if (!error)
-		error = wbci_rowset_write(&p->rs, &all, put_chunk, p);
+		error = wbci_rowset_write(&p->rs, &all, p->number, put_chunk,
+		                          p);
 	wbci_point(POINT_MERGE_BEFORE_COMMIT);
 	return error;
 }

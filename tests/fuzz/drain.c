@@ -122,7 +122,7 @@ static int fill_blobs(struct wbci_journal *j)
 		                        &delta);
 	all = wbci_rowset_all(&rs);
 	if (!error)
-		error = wbci_rowset_write(&rs, &all, put_chunk, j);
+		error = wbci_rowset_write(&rs, &all, 5, put_chunk, j);
 	wbci_rowset_free(&rs);
 	return error ? error
 	             : wbci_journal_put_table(j, "default.words", &record);

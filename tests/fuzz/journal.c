@@ -149,7 +149,7 @@ static void check_letters(const struct wbci_rowset *rs)
 	int n;
 
 	for (uint64_t i = 0; i < rs->n_rows; i++)
-		check_json(wbci_letter_deltas(rs, rs->rows[i]), "deltas");
+		check_json(wbci_letter_change(rs, rs->rows[i]), "a change");
 	for (uint64_t at = 0; at < rs->inserts_bytes; at += record.bytes) {
 		memcpy(&record, rs->inserts + at, sizeof(record));
 		n = wbci_record_parse(&rs->schema, rs->inserts + at,
@@ -178,7 +178,7 @@ static int check_blob(void *arg, const char *table, uint64_t number,
 		if (wbci_rowset_init(&b, a.spec, a.spec_bytes, false))
 			tap_bail("no memory");
 		all = wbci_rowset_all(&a);
-		if (wbci_rowset_write(&a, &all, read_again, &b))
+		if (wbci_rowset_write(&a, &all, 1, read_again, &b))
 			tap_bail("no memory");
 		fuzz_check(a.n_rows == b.n_rows && a.n_inserts == b.n_inserts &&
 		                   a.inserts_bytes == b.inserts_bytes &&
