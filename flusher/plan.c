@@ -52,8 +52,6 @@ static int read_chunk(void *arg, const char *table, uint64_t number,
 	int error;
 
 	(void)table;
-	(void)number;
-	(void)chunk;
 	if (!p->rs.spec) {
 		error = wbci_blob_open(&b, blob, bytes);
 		if (!error)
@@ -62,7 +60,7 @@ static int read_chunk(void *arg, const char *table, uint64_t number,
 		if (error)
 			return error;
 	}
-	return wbci_rowset_read(&p->rs, blob, bytes);
+	return wbci_rowset_read_at(&p->rs, blob, bytes, number, chunk);
 }
 
 /* What the batches hold, coalesced. */
@@ -204,7 +202,6 @@ int wbci_plan(struct wbci_flusher *f, struct wbci_queue *q)
 		error = note_pieces(&p);
 	}
 	wbci_rowset_free(&p.rs);
-	wbci_unapplied_sweep(f->unapplied);
 	return report(f, q, error, text);
 }
 
@@ -241,7 +238,8 @@ static unsigned choose_last(const struct wbci_queue *q)
 
 		if (b->spec_hash != last->spec_hash ||
 		    b->inserts_bytes > MERGE_INSERT_BYTES ||
-		    (n >= MERGE_FEWEST && b->bytes > 2 * bytes))
+		    (n >= MERGE_FEWEST && b->bytes > 2 * bytes) ||
+		    bytes + b->bytes > PLAN_BYTES)
 			break;
 		bytes += b->bytes;
 	}
@@ -254,11 +252,13 @@ int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q)
 	char text[192] = "";
 	struct wbci_message m = {text, sizeof(text)};
 	struct wbci_batch merged;
+	uint64_t first;
 	int error;
 
 	if (!p.n)
 		return 0;
 	p.first = q->n_batches - p.n;
+	first = q->batches[p.first].round;
 	error = read_batches(&p);
 	if (!error)
 		error = wbci_journal_update(f->journal, fill_merged, &p, &m);
@@ -273,7 +273,11 @@ int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q)
 		                            .rows = p.rs.n_rows,
 		                            .spec_hash = p.rs.spec_hash};
 		wbci_queue_drop_last(q, p.n);
-		error = wbci_queue_push(q, &merged);
+		error = wbci_unapplied_merge(
+			f->unapplied, wbci_queue_rows_id(q, merged.spec_hash),
+			&p.rs, first);
+		if (!error)
+			error = wbci_queue_push(q, &merged);
 		f->totals.merges++;
 	}
 	wbci_rowset_free(&p.rs);

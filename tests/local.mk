@@ -183,7 +183,6 @@ tests_crash_tight_LDADD = $(CRASH_LIBS)
 tests_sink_updates_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_sink_updates_LDADD = $(FLUSHER_TEST_LIBS)
 tests_unit_rowset_LDADD = $(FLUSHER_TEST_LIBS)
-tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
 endif
