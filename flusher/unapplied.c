@@ -338,6 +338,9 @@ static int each_row(struct wbci_unapplied *u, uint64_t table,
 	uint64_t n;
 	int error = 0;
 
+	/* At once for what must be new, whatever the rest is. */
+	if (rs->n_rows > u->n)
+		error = grow(u, rs->n_rows - u->n);
 	for (uint64_t at = 0; at < rs->n_rows && !error; at += n) {
 		n = rs->n_rows - at < AHEAD ? rs->n_rows - at : AHEAD;
 		error = grow(u, n);
