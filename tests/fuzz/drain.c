@@ -31,8 +31,9 @@
 static const char *const configured[] = {
 	"words(word text key, n counter) on_missing=insert",
 	("visits(host text key, day int key, hits counter, bytes counter,"
-	 " seconds double counter)"),
+         " seconds double counter)"),
 	"events(seq int, note text, weight double, raw blob)",
+	"pages(word text key, n counter, seen int, note text)",
 };
 #define N_CONFIGURED (sizeof(configured) / sizeof(configured[0]))
 
