@@ -252,13 +252,11 @@ int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q)
 	char text[192] = "";
 	struct wbci_message m = {text, sizeof(text)};
 	struct wbci_batch merged;
-	uint64_t first;
 	int error;
 
 	if (!p.n)
 		return 0;
 	p.first = q->n_batches - p.n;
-	first = q->batches[p.first].round;
 	error = read_batches(&p);
 	if (!error)
 		error = wbci_journal_update(f->journal, fill_merged, &p, &m);
@@ -275,7 +273,7 @@ int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q)
 		wbci_queue_drop_last(q, p.n);
 		error = wbci_unapplied_merge(
 			f->unapplied, wbci_queue_rows_id(q, merged.spec_hash),
-			&p.rs, first);
+			&p.rs);
 		if (!error)
 			error = wbci_queue_push(q, &merged);
 		f->totals.merges++;

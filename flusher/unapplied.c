@@ -144,6 +144,15 @@ uint64_t wbci_unapplied_rows(const struct wbci_unapplied *u)
 	return u->n;
 }
 
+uint64_t wbci_unapplied_bytes(const struct wbci_unapplied *u)
+{
+	uint64_t bytes = u->n_slots * sizeof(*u->slots);
+
+	for (const struct slab *s = u->slabs; s; s = s->next)
+		bytes += SLAB_BYTES;
+	return bytes;
+}
+
 static unsigned char *row_key(const struct row *r)
 {
 	return (unsigned char *)(uintptr_t)(r->cells + 2 * r->n_cells);
@@ -426,23 +435,17 @@ int wbci_unapplied_plan(struct wbci_unapplied *u, uint64_t table,
 static int merge_row(struct wbci_unapplied *u, const struct wbci_rowset *rs,
                      const struct wbci_row *from, struct row *to, void *arg)
 {
-	const uint64_t *first = arg;
-	struct ref *r;
-
 	(void)rs;
-	/* Newest first: so these are the merged ones. */
-	while ((r = to->waiting) && r->place.number >= *first) {
-		to->waiting = r->next;
-		put_back(u, r, sizeof(*r));
-	}
+	(void)arg;
+	/* It has every column that the merged ones had: they go. */
 	return note_set(u, &to->waiting, from->set);
 }
 
 int wbci_unapplied_merge(struct wbci_unapplied *u, uint64_t table,
-                         const struct wbci_rowset *rs, uint64_t first)
+                         const struct wbci_rowset *rs)
 {
 	/* Sums are as they were. */
-	return rs->sets_bytes ? each_row(u, table, rs, merge_row, &first) : 0;
+	return rs->sets_bytes ? each_row(u, table, rs, merge_row, NULL) : 0;
 }
 
 void wbci_unapplied_apply(struct wbci_unapplied *u, uint64_t table,

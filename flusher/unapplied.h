@@ -32,6 +32,9 @@ void wbci_unapplied_free(struct wbci_unapplied **u);
 /* Rows in the map. */
 uint64_t wbci_unapplied_rows(const struct wbci_unapplied *u);
 
+/* Memory that it takes. */
+uint64_t wbci_unapplied_bytes(const struct wbci_unapplied *u);
+
 /* A batch holds these rows of a table, too; @waiting goes up by those that no
  * batch held before. */
 int wbci_unapplied_wait(struct wbci_unapplied *u, uint64_t table,
@@ -58,11 +61,10 @@ void wbci_unapplied_apply(struct wbci_unapplied *u, uint64_t table,
 
 /**
  * wbci_unapplied_merge() - a table's last batches became one
- * @rs:    what they hold, just written as the batch of the last of them
- * @first: round of the first of them
+ * @rs: what they hold, just written as the batch of the last of them
  */
 int wbci_unapplied_merge(struct wbci_unapplied *u, uint64_t table,
-                         const struct wbci_rowset *rs, uint64_t first);
+                         const struct wbci_rowset *rs);
 
 /* Where the newest value of some columns stands. */
 struct wbci_newest {

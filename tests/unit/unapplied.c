@@ -167,7 +167,7 @@ static void merge(struct model *m, struct dice *d)
 	for (unsigned i = first; i < m->n_batches; i++)
 		add_all(&rs, &m->batches[i]);
 	place(&rs, m->round);
-	if (wbci_unapplied_merge(m->u, 1, &rs, from))
+	if (wbci_unapplied_merge(m->u, 1, &rs))
 		tap_bail("no memory");
 	drop_batches(m, first);
 	m->rounds[first] = m->round;
@@ -328,10 +328,37 @@ static void test_many(void)
 	wbci_rowset_free(&rs);
 }
 
+/* Where a value stood that a newer one overrode is not kept. */
+static void test_hot(void)
+{
+	struct wbci_rowset rs = empty();
+	const struct wbc_value value = wbc_int64(NULL, 1);
+	const uint8_t column = 2;
+	const uint64_t delta = 1;
+	struct wbci_unapplied *u;
+	uint64_t before, waiting = 0;
+
+	if (wbci_unapplied_new(&u) ||
+	    wbci_rowset_change(&rs, key, 1, &delta, &value, &column, 1))
+		tap_bail("no memory");
+	wbci_unapplied_wait(u, 1, &rs, &waiting);
+	before = wbci_unapplied_bytes(u);
+	for (unsigned i = 2; i < 100000; i++) {
+		rs.rows[0]->set->place.number = i;
+		wbci_unapplied_wait(u, 1, &rs, &waiting);
+	}
+	tap_is_uint(
+		wbci_unapplied_bytes(u), before,
+		"a row that 100,000 batches hold takes no more than of one");
+	wbci_unapplied_free(&u);
+	wbci_rowset_free(&rs);
+}
+
 int main(void)
 {
 	test_alike();
 	test_random();
+	test_hot();
 	test_many();
 	return tap_done();
 }
