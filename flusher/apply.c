@@ -87,6 +87,7 @@ void wbci_work_free(struct wbci_work **work)
 		return;
 	wbci_rowset_free(&w->rows);
 	free(w->answers);
+	free(w->fates);
 	free(w);
 }
 

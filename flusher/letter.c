@@ -55,7 +55,7 @@ static void put_string(FILE *f, const unsigned char *p, uint32_t bytes)
 		else if (p[i] < ' ')
 			fprintf(f, "\\u%04x", p[i]);
 		else
-			fputc(p[i], f);
+			putc_unlocked(p[i], f);
 	}
 	fputc('"', f);
 }
@@ -63,9 +63,13 @@ static void put_string(FILE *f, const unsigned char *p, uint32_t bytes)
 static void put_hex(FILE *f, const char *name, const unsigned char *p,
                     uint32_t bytes)
 {
+	static const char digits[] = "0123456789abcdef";
+
 	fprintf(f, "{\"%s\":\"", name);
-	for (uint32_t i = 0; i < bytes; i++)
-		fprintf(f, "%02x", p[i]);
+	for (uint32_t i = 0; i < bytes; i++) {
+		putc_unlocked(digits[p[i] >> 4], f);
+		putc_unlocked(digits[p[i] & 15], f);
+	}
 	fputs("\"}", f);
 }
 
@@ -118,10 +122,11 @@ char *wbci_letter_json(const struct wbc_value *values, unsigned n)
 	return text;
 }
 
-char *wbci_letter_deltas(const struct wbci_rowset *rs,
+char *wbci_letter_change(const struct wbci_rowset *rs,
                          const struct wbci_row *row)
 {
-	struct wbc_value values[WBC_COUNTERS_MAX];
+	struct wbc_value values[WBC_COLUMNS_MAX];
+	uint8_t columns[WBC_COLUMNS_MAX];
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
@@ -135,6 +140,10 @@ char *wbci_letter_deltas(const struct wbci_rowset *rs,
 			is_double ? wbc_double(name,
 		                               wbci_double_of(row->delta[i]))
 				  : wbc_int64(name, (int64_t)row->delta[i]);
+	}
+	if (row->set) {
+		wbci_set_values(rs, row->set, values + n, columns);
+		n += row->set->n;
 	}
 	return wbci_letter_json(values, n);
 }

@@ -47,6 +47,8 @@ flusher_libflusher_la_SOURCES = \
 	flusher/reaper.h \
 	flusher/rowset.c \
 	flusher/rowset.h \
+	flusher/set.c \
+	flusher/set.h \
 	flusher/settle.c \
 	flusher/sink.h \
 	flusher/sink_sqlite.c \

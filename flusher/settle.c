@@ -187,7 +187,6 @@ static void store_origins(struct wbci_flusher *f, struct wbci_queue *q,
 		if (stored)
 			store_row(f, t, w, i, left, (unsigned)q->segment_table);
 	}
-	wbci_unapplied_sweep(f->unapplied);
 	wbci_point(POINT_ORIGINS_STORED);
 }
 

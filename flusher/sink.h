@@ -51,6 +51,14 @@ struct wbci_answer {
 	uint64_t bits; /* an int64, or a double, as the cell is */
 };
 
+/* What became of a changed row. */
+enum wbci_fate {
+	FATE_UNKNOWN = 0, /* the piece was applied before, or is not */
+	FATE_APPLIED,
+	FATE_REFUSED, /* a dead letter: what it set is not in the database */
+	FATE_NOROW    /* there is no such row, and on_missing is ignore */
+};
+
 /* One order to a sink, and its answer. */
 struct wbci_work {
 	/* the order */
@@ -66,6 +74,7 @@ struct wbci_work {
 	enum wbci_outcome outcome;
 	char reason[192]; /* AWAY, PARKED: why; else of the last refusal */
 	struct wbci_answer *answers; /* n_rows * n_cells */
+	uint8_t *fates;              /* n_rows, each an enum wbci_fate */
 	uint64_t applied;            /* changed rows */
 	uint64_t inserted;
 	uint64_t refused;    /* of both kinds */

@@ -27,6 +27,17 @@ static enum wbci_outcome outcome_of(enum verdict v)
 	return v == STEP_PARKED ? OUTCOME_PARKED : OUTCOME_AWAY;
 }
 
+/* A column that may change, as a set. */
+static uint64_t any_column(const struct wbci_schema *schema)
+{
+	unsigned i = 0;
+
+	while (i + 1u < schema->n_columns &&
+	       schema->columns[i].role == ROLE_KEY)
+		i++;
+	return UINT64_C(1) << i;
+}
+
 /* Upserts need a unique index on just these keys, and would fire the triggers
  * of an INSERT for rows that are there. */
 static enum verdict choose_upsert(struct wbci_sink *s)
@@ -38,7 +49,7 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	bool found;
 
 	s->upsert = s->triggers = false;
-	if (!schema->n_cells)
+	if (!s->work->rows.n_rows)
 		return STEP_OK;
 	sqlite3_bind_text(stmt, 1, schema->name, -1, SQLITE_STATIC);
 	v = wbci_sqlite_ask(s, stmt, &found, &triggers, 1);
@@ -48,7 +59,8 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	    s->work->on_missing != ON_MISSING_INSERT)
 		return v;
 	s->upsert =
-		wbci_sqlite_find_statement(s, SQL_UPSERT, 1, &stmt) == STEP_OK;
+		wbci_sqlite_find_statement(s, SQL_UPSERT, any_column(schema),
+	                                   &stmt) == STEP_OK;
 	s->broken = false;
 	s->work->reason[0] = '\0';
 	return STEP_OK;
@@ -127,10 +139,9 @@ static void clear_answer(struct wbci_work *w)
 	w->refused = 0;
 	w->ignored = 0;
 	w->reason[0] = '\0';
-	if (w->answers)
-		memset(w->answers, 0,
-		       w->rows.n_rows * w->rows.schema.n_cells *
-		               sizeof(*w->answers));
+	memset(w->answers, 0,
+	       w->rows.n_rows * w->rows.schema.n_cells * sizeof(*w->answers));
+	memset(w->fates, FATE_UNKNOWN, w->rows.n_rows);
 }
 
 static void roll_back(struct wbci_sink *s)
@@ -207,8 +218,10 @@ static enum wbci_outcome sqlite_apply(struct wbci_sink *s,
 
 	s->work = work;
 	work->statements = 0;
-	work->answers = calloc(n ? n : 1, sizeof(*work->answers));
-	v = work->answers ? apply_piece(s, &already) : wbci_sqlite_no_memory(s);
+	work->answers = calloc(n + 1, sizeof(*work->answers));
+	work->fates = calloc(work->rows.n_rows + 1, 1);
+	v = work->answers && work->fates ? apply_piece(s, &already)
+	                                 : wbci_sqlite_no_memory(s);
 	s->work = NULL;
 	s->target = NULL;
 	if (v == STEP_OK)

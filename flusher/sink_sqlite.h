@@ -151,11 +151,13 @@ bool wbci_sqlite_is_applied(const struct wbci_work *w,
 
 /* rows.c */
 
-/* A row's key and deltas, ready to be bound. */
+/* A row's key and changes, ready to be bound. */
 struct change {
 	const struct wbci_row *row;
-	uint64_t cells; /* those that change */
+	uint64_t columns; /* those that change */
 	struct wbc_value keys[WBC_COLUMNS_MAX];
+	struct wbc_value values[WBC_COLUMNS_MAX]; /* of plain columns */
+	uint8_t places[WBC_COLUMNS_MAX];          /* their columns */
 	unsigned char text[WBC_KEY_MAX];
 	struct wbci_answer *answers;
 	bool found; /* the last statement answered with a row */

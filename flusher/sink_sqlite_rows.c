@@ -93,21 +93,32 @@ static void bind_value(sqlite3_stmt *stmt, int at, const struct wbc_value *v)
 	}
 }
 
-static int bind_deltas(struct wbci_sink *s, sqlite3_stmt *stmt,
-                       const struct change *c)
+/* A cell's delta at a parameter. */
+static void bind_delta(sqlite3_stmt *stmt, int at, const struct wbci_rowset *rs,
+                       const struct wbci_row *row, unsigned cell)
+{
+	if (rs->doubles >> cell & 1)
+		sqlite3_bind_double(stmt, at, wbci_double_of(row->delta[cell]));
+	else
+		sqlite3_bind_int64(stmt, at, (int64_t)row->delta[cell]);
+}
+
+/* What changes, in the order of the columns; returns the next parameter. */
+static int bind_changes(struct wbci_sink *s, sqlite3_stmt *stmt,
+                        const struct change *c)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
+	const struct wbc_value *value = c->values;
 	int at = 1;
 
-	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
-		if (!(c->cells >> i & 1))
-			continue;
-		if (rs->doubles >> i & 1)
-			sqlite3_bind_double(stmt, at++,
-			                    wbci_double_of(c->row->delta[i]));
+	for (uint64_t left = c->columns; left; left &= left - 1) {
+		const struct wbci_column *column =
+			&rs->schema.columns[__builtin_ctzll(left)];
+
+		if (column->role == ROLE_COUNTER)
+			bind_delta(stmt, at++, rs, c->row, column->index);
 		else
-			sqlite3_bind_int64(stmt, at++,
-			                   (int64_t)c->row->delta[i]);
+			bind_value(stmt, at++, value++);
 	}
 	return at;
 }
@@ -136,17 +147,17 @@ static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
 static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
                                struct change *c)
 {
-	uint64_t cells = kind == SQL_SELECT ? 0 : c->cells;
+	uint64_t columns = kind == SQL_SELECT ? 0 : c->columns;
 	sqlite3_stmt *stmt;
-	enum verdict v = wbci_sqlite_find_statement(s, kind, cells, &stmt);
+	enum verdict v = wbci_sqlite_find_statement(s, kind, columns, &stmt);
 	bool several = false;
 	int at = 1;
 	int code;
 
 	if (v != STEP_OK)
 		return v;
-	if (cells)
-		at = bind_deltas(s, stmt, c);
+	if (columns)
+		at = bind_changes(s, stmt, c);
 	for (unsigned i = 0; i < s->work->rows.schema.n_keys; i++)
 		bind_value(stmt, at++, &c->keys[i]);
 	c->found = false;
@@ -189,7 +200,7 @@ static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
 		const struct wbci_answer *a = &c->answers[i];
 		int64_t sum;
 
-		if (!(c->cells >> i & 1))
+		if (wbci_delta_zero(rs->doubles >> i & 1, c->row->delta[i]))
 			continue;
 		if (a->state == VALUE_UNKNOWN)
 			return "the column of a counter holds no integer; make "
@@ -273,33 +284,63 @@ static bool is_poison(struct wbci_sink *s)
 	return false;
 }
 
+/* Take a row apart; false: its key is none of this table. */
+static bool read_change(const struct wbci_rowset *rs, struct change *c)
+{
+	const struct wbci_row *row = c->row;
+
+	for (unsigned i = 0; i < rs->schema.n_cells; i++)
+		if (!wbci_delta_zero(rs->doubles >> i & 1, row->delta[i]))
+			c->columns |= UINT64_C(1) << rs->schema.cell_column[i];
+	if (row->set) {
+		c->columns |= row->set->columns;
+		wbci_set_values(rs, row->set, c->values, c->places);
+	}
+	return !wbci_key_decode(&rs->schema, wbci_row_key(rs, row),
+	                        row->key_len, c->keys, c->text);
+}
+
+static enum verdict write_change(struct wbci_sink *s, struct change *c,
+                                 bool readable)
+{
+	if (!readable)
+		return wbci_sqlite_refuse(s, WBC_E_CORRUPT,
+		                          "its key is not one of this "
+		                          "table");
+	if (s->n_poison && is_poison(s))
+		return STEP_REFUSED;
+	/* What changes nothing is no statement. */
+	if (!c->columns)
+		return see_row(s, c);
+	return s->upsert ? upsert_row(s, c) : update_row(s, c);
+}
+
 static enum verdict change_row(struct wbci_sink *s, uint64_t at)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
-	struct change c = {.row = rs->rows[at]};
 	uint64_t ignored = s->work->ignored;
+	struct change c;
 	bool readable;
 	enum verdict v;
 
+	/* Not the values: that would be most of the work of a small row. */
+	c.row = rs->rows[at];
+	c.columns = 0;
+	c.found = c.seen = false;
 	c.answers = s->work->answers + at * rs->schema.n_cells;
-	for (unsigned i = 0; i < rs->schema.n_cells; i++)
-		if (!wbci_delta_zero(rs->doubles >> i & 1, c.row->delta[i]))
-			c.cells |= UINT64_C(1) << i;
-	readable = !wbci_key_decode(&rs->schema, wbci_row_key(rs, c.row),
-	                            c.row->key_len, c.keys, c.text);
-	if (!readable)
-		v = wbci_sqlite_refuse(s, WBC_E_CORRUPT,
-		                       "its key is not one of this "
-		                       "table");
-	else if (s->n_poison && is_poison(s))
-		v = STEP_REFUSED;
-	else
-		v = s->upsert ? upsert_row(s, &c) : update_row(s, &c);
-	if (v != STEP_REFUSED) {
-		s->work->applied += v == STEP_OK && s->work->ignored == ignored;
-		return v == STEP_OK && s->triggers ? see_row(s, &c) : v;
+	readable = read_change(rs, &c);
+	v = write_change(s, &c, readable);
+	if (v == STEP_OK) {
+		bool ours = s->work->ignored == ignored;
+
+		s->work->applied += ours;
+		s->work->fates[at] = ours ? FATE_APPLIED : FATE_NOROW;
+		return s->triggers ? see_row(s, &c) : v;
 	}
+	if (v != STEP_REFUSED)
+		return v;
 	/* What the row has now, so that readers stop seeing the refused. */
+	s->work->fates[at] = FATE_REFUSED;
 	v = wbci_sqlite_bury_change(s, &c, readable);
 	return v == STEP_OK && readable ? see_row(s, &c) : v;
 }
@@ -391,8 +432,10 @@ enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
 	sqlite3_bind_int64(stmt, 3, (int64_t)s->work->piece);
 	v = wbci_sqlite_ask(s, stmt, &found, &letters, 1);
 	for (uint64_t i = 0; i < rs->n_rows && v == STEP_OK; i++) {
-		struct change c = {.row = rs->rows[i]};
+		struct change c;
 
+		c.row = rs->rows[i];
+		c.found = c.seen = false;
 		c.answers = s->work->answers + i * rs->schema.n_cells;
 		if (!wbci_key_decode(&rs->schema, wbci_row_key(rs, c.row),
 		                     c.row->key_len, c.keys, c.text))

@@ -193,6 +193,16 @@ _Static_assert(offsetof(struct record_shm, kind) == 4 &&
                        offsetof(struct value_shm, bytes) == 4,
                "headers of records are laid out otherwise");
 
+static inline void put_value(struct target *at, uint8_t column,
+                             const struct wbc_value *v)
+{
+	put_word(at, value_word(column, v));
+	if (v->type == WBC_INT64 || v->type == WBC_DOUBLE)
+		put_word(at, (uint64_t)v->v.i);
+	else if (v->type != WBC_NULL)
+		put_bytes(at, v->v.p, v->bytes);
+}
+
 void wbci_record_write(const struct wbci_span2 *to, uint8_t table,
                        const struct wbc_value *values, const uint8_t *columns,
                        size_t n, uint64_t bytes)
@@ -205,15 +215,8 @@ void wbci_record_write(const struct wbci_span2 *to, uint8_t table,
 	};
 
 	put_word(&at, record_word(bytes, table, n));
-	for (size_t i = 0; i < n; i++) {
-		const struct wbc_value *v = &values[i];
-
-		put_word(&at, value_word(columns[i], v));
-		if (v->type == WBC_INT64 || v->type == WBC_DOUBLE)
-			put_word(&at, (uint64_t)v->v.i);
-		else if (v->type != WBC_NULL)
-			put_bytes(&at, v->v.p, v->bytes);
-	}
+	for (size_t i = 0; i < n; i++)
+		put_value(&at, columns[i], &values[i]);
 }
 
 /* What is left to parse. */
@@ -298,4 +301,38 @@ int wbci_record_parse(const struct wbci_schema *s, const unsigned char *record,
 	if (from.left != 0 || !has_keys(s, seen))
 		return WBC_E_CORRUPT;
 	return header.n_values;
+}
+
+int wbci_value_check(const struct wbci_column *column,
+                     const struct wbc_value *value)
+{
+	return check_value(column, value);
+}
+
+size_t wbci_value_bytes(const struct wbc_value *value)
+{
+	return sizeof(struct value_shm) + pad(stored_bytes(value));
+}
+
+void wbci_value_write(unsigned char *to, uint8_t column,
+                      const struct wbc_value *value)
+{
+	struct target at = {.p = to, .end = to + wbci_value_bytes(value)};
+
+	put_value(&at, column, value);
+}
+
+int wbci_values_parse(const struct wbci_schema *s, const unsigned char *p,
+                      size_t bytes, size_t n, struct wbc_value *values,
+                      uint8_t *columns)
+{
+	struct source from = {.p = p, .left = bytes};
+	uint64_t seen = 0;
+
+	if (n > s->n_columns)
+		return WBC_E_CORRUPT;
+	for (size_t i = 0; i < n; i++)
+		if (!get_value(&from, s, &seen, &values[i], &columns[i]))
+			return WBC_E_CORRUPT;
+	return from.left ? WBC_E_CORRUPT : 0;
 }

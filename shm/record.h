@@ -80,4 +80,34 @@ int wbci_record_parse(const struct wbci_schema *s, const unsigned char *record,
                       size_t bytes, struct wbc_value *values,
                       uint8_t *columns);
 
+/*
+ * Values without a record around them, one behind the other, each a value_shm
+ * and its bytes, as long as a multiple of 8.
+ */
+
+/* May this column be given this value?  0, or what wbci_record_size() says. */
+int wbci_value_check(const struct wbci_column *column,
+                     const struct wbc_value *value);
+
+/* Bytes of a checked value, a multiple of 8. */
+size_t wbci_value_bytes(const struct wbc_value *value);
+
+/* Write a checked value to that many bytes. */
+void wbci_value_write(unsigned char *to, uint8_t column,
+                      const struct wbc_value *value);
+
+/**
+ * wbci_values_parse() - look into values that stand one behind the other
+ * @p:       8-aligned; may be hostile
+ * @bytes:   how much there is; all of it must be values
+ * @n:       how many they must be
+ * @values:  receives them, as wbci_record_parse() does, in their order
+ * @columns: receives their columns, each of them once
+ *
+ * Return: 0 or WBC_E_CORRUPT.
+ */
+int wbci_values_parse(const struct wbci_schema *s, const unsigned char *p,
+                      size_t bytes, size_t n, struct wbc_value *values,
+                      uint8_t *columns);
+
 #endif

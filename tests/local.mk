@@ -61,6 +61,8 @@ FLUSHER_TESTS = \
 	tests/crash/takeover \
 	tests/crash/threads \
 	tests/crash/tight \
+	tests/sink/updates \
+	tests/unit/rowset \
 	tests/unit/unapplied
 
 # Hostile bytes: each is linked with tests/fuzz/replay, or where configure was
@@ -181,7 +183,9 @@ tests_crash_storm_SOURCES = \
 tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
-tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
+tests_sink_updates_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_sink_updates_LDADD = $(FLUSHER_TEST_LIBS)
+tests_unit_rowset_LDADD = $(FLUSHER_TEST_LIBS)
 tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
 endif

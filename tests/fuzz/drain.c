@@ -31,8 +31,9 @@
 static const char *const configured[] = {
 	"words(word text key, n counter) on_missing=insert",
 	("visits(host text key, day int key, hits counter, bytes counter,"
-	 " seconds double counter)"),
+         " seconds double counter)"),
 	"events(seq int, note text, weight double, raw blob)",
+	"pages(word text key, n counter, seen int, note text)",
 };
 #define N_CONFIGURED (sizeof(configured) / sizeof(configured[0]))
 
@@ -122,7 +123,7 @@ static int fill_blobs(struct wbci_journal *j)
 		                        &delta);
 	all = wbci_rowset_all(&rs);
 	if (!error)
-		error = wbci_rowset_write(&rs, &all, put_chunk, j);
+		error = wbci_rowset_write(&rs, &all, 5, put_chunk, j);
 	wbci_rowset_free(&rs);
 	return error ? error
 	             : wbci_journal_put_table(j, "default.words", &record);
