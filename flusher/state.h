@@ -19,6 +19,7 @@
 #include "cursors.h"
 #include "flusher.h"
 #include "journal.h"
+#include "loader.h"
 #include "queue.h"
 #include "unapplied.h"
 #include "upkeep.h"
@@ -48,6 +49,7 @@ struct wbci_flusher {
 	struct wbci_unapplied *unapplied;
 	struct wbci_rounds rounds;
 	struct wbci_upkeep upkeep;
+	struct wbci_loader loader;
 	struct wbci_queues queues;
 	struct wbci_cursors cursors;
 	unsigned char *lane_buffer;

@@ -265,6 +265,19 @@ void wbci_unapplied_apply(struct wbci_unapplied *u, uint64_t table,
 	n->is_planned = false;
 }
 
+void wbci_unapplied_left(struct wbci_unapplied *u, uint64_t table,
+                         const struct wbci_rowset *rs,
+                         const struct wbci_row *row, uint64_t *left)
+{
+	struct node *n = find(u, table, rs, row);
+
+	memset(left, 0, rs->schema.n_cells * sizeof(uint64_t));
+	if (!n)
+		return;
+	sum_cells(rs, left, n->cells);
+	sum_cells(rs, left, n->cells + n->n_cells);
+}
+
 void wbci_unapplied_forget(struct wbci_unapplied *u, uint64_t table)
 {
 	struct cds_lfht_node *link;

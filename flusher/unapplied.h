@@ -51,6 +51,11 @@ void wbci_unapplied_apply(struct wbci_unapplied *u, uint64_t table,
                           const struct wbci_rowset *rs,
                           const struct wbci_row *row, uint64_t *left);
 
+/* What of a row is unapplied, per cell, in batches and in pieces. */
+void wbci_unapplied_left(struct wbci_unapplied *u, uint64_t table,
+                         const struct wbci_rowset *rs,
+                         const struct wbci_row *row, uint64_t *left);
+
 /* Forget what waits of a table; its batches are counted anew afterwards. */
 void wbci_unapplied_forget(struct wbci_unapplied *u, uint64_t table);
 
