@@ -88,6 +88,7 @@ void wbci_work_free(struct wbci_work **work)
 	wbci_rowset_free(&w->rows);
 	free(w->answers);
 	free(w->fates);
+	free(w->fetchers);
 	free(w);
 }
 
@@ -101,8 +102,11 @@ static void do_work(struct wbci_apply *a, const struct parcel *p)
 		memcpy(w->reason, a->away_reason, sizeof(w->reason));
 		return;
 	}
-	w->outcome = w->piece ? a->ops->apply(a->sink, w)
-	                      : a->ops->check(a->sink, w);
+	if (w->reads)
+		w->outcome = a->ops->read(a->sink, w);
+	else
+		w->outcome = w->piece ? a->ops->apply(a->sink, w)
+		                      : a->ops->check(a->sink, w);
 	w->took_ns = wbci_now_ns() - began;
 	if (w->outcome != OUTCOME_AWAY)
 		return;

@@ -77,6 +77,15 @@ static int check_said(const struct wbci_flusher_config *said,
 	return 0;
 }
 
+/* In whole seconds, no shorter than what was said. */
+static uint32_t base_ttl_s(uint32_t said_ms)
+{
+	if (said_ms == UINT32_MAX)
+		return 0;
+	return (said_ms ? said_ms : WBCI_BASE_TTL_MS) / 1000 +
+	       (said_ms % 1000 != 0);
+}
+
 int wbci_config_new(struct wbci_config **config,
                     const struct wbci_flusher_config *said,
                     const struct wbci_message *m)
@@ -97,6 +106,7 @@ int wbci_config_new(struct wbci_config **config,
 	c->journal_ms = said->journal_ms ? said->journal_ms : WBCI_JOURNAL_MS;
 	c->flush_ms = said->flush_ms ? said->flush_ms : WBCI_FLUSH_MS;
 	c->idle_ms = said->idle_ms ? said->idle_ms : WBCI_IDLE_MS;
+	c->base_ttl_s = base_ttl_s(said->base_ttl_ms);
 	c->max_queue_rows = said->max_queue_rows ? said->max_queue_rows
 	                                         : WBCI_MAX_QUEUE_ROWS;
 	if (!c->address || !c->journal || !c->sqlite)

@@ -30,6 +30,7 @@ struct wbci_flusher_config {
 	uint32_t journal_ms;     /* 0 means 200 */
 	uint32_t flush_ms;       /* 0 means 5000 */
 	uint32_t idle_ms;        /* 0 means 600000 */
+	uint32_t base_ttl_ms;    /* 0 means 60000; UINT32_MAX: never */
 	uint64_t max_queue_rows; /* 0 means 10000 */
 };
 
@@ -42,6 +43,7 @@ struct wbci_config {
 	uint32_t journal_ms;
 	uint32_t flush_ms;
 	uint32_t idle_ms; /* an entry not changed for that long is removed */
+	uint32_t base_ttl_s; /* what is older is read anew; 0: never */
 	uint64_t max_queue_rows;
 	unsigned n_tables;
 	struct wbci_schema tables[];
@@ -50,6 +52,7 @@ struct wbci_config {
 #define WBCI_JOURNAL_MS 200u
 #define WBCI_FLUSH_MS 5000u
 #define WBCI_IDLE_MS 600000u
+#define WBCI_BASE_TTL_MS 60000u
 #define WBCI_MAX_QUEUE_ROWS 10000u
 
 /**

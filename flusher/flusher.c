@@ -36,6 +36,7 @@ static bool is_wanted(void *arg)
 
 	if (atomic_load(&f->stop) || atomic_load(&f->flush_now) ||
 	    wbci_apply_answered(f->apply) || wbci_upkeep_wanted(f) ||
+	    wbci_loader_wanted(f) ||
 	    order_load_seq(&s->control->sync_want) > f->sync_seen ||
 	    order_load_seq(&s->control->flush_want) > f->flush_seen)
 		return true;
@@ -211,6 +212,9 @@ static void step(struct wbci_flusher *f)
 	bool asked = take_requests(f);
 	int64_t now = wbci_now_ns();
 
+	/* Relaxed: for ages in seconds. */
+	order_store(&f->client->segment.control->now_s,
+	            wbci_boot_ns() / 1000000000);
 	if (recover(f)) {
 		wbci_settle(f);
 		if (asked || now >= f->next_round_ns ||
@@ -219,6 +223,7 @@ static void step(struct wbci_flusher *f)
 			make_round(f, now);
 		ask_due_flushes(f, now);
 		wbci_dispatch(f);
+		wbci_loader_step(f);
 		wbci_publish(f);
 	} else {
 		f->next_round_ns = now + 200 * MS_NS;
@@ -367,6 +372,8 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 		return wbci_say(m, -ENOMEM, "no memory for a lane");
 	wbci_rounds_init(&f->rounds, f->client);
 	error = wbci_upkeep_begin(f);
+	if (!error)
+		error = wbci_loader_begin(f);
 	if (error)
 		return wbci_say(m, error, "no memory");
 	error = wbci_reaper_start(&f->reaper, f->client);
@@ -390,6 +397,7 @@ static void end(struct wbci_flusher *f)
 {
 	wbci_apply_stop(&f->apply);
 	wbci_reaper_stop(&f->reaper);
+	wbci_loader_end(f);
 	wbci_upkeep_end(f);
 	wbci_rounds_free(&f->rounds);
 	free(f->lane_buffer);

@@ -32,12 +32,16 @@ flusher_libflusher_la_SOURCES = \
 	flusher/letter.c \
 	flusher/letter.h \
 	flusher/load.c \
+	flusher/loader.c \
+	flusher/loader.h \
 	flusher/lock.c \
 	flusher/lock.h \
 	flusher/log.c \
 	flusher/log.h \
 	flusher/notify.c \
 	flusher/notify.h \
+	flusher/origins.c \
+	flusher/origins.h \
 	flusher/plan.c \
 	flusher/points.c \
 	flusher/points.h \
@@ -57,6 +61,7 @@ flusher_libflusher_la_SOURCES = \
 	flusher/sink_sqlite_keys.c \
 	flusher/sink_sqlite_ledger.c \
 	flusher/sink_sqlite_letters.c \
+	flusher/sink_sqlite_read.c \
 	flusher/sink_sqlite_rows.c \
 	flusher/sql.c \
 	flusher/sql.h \

@@ -57,6 +57,8 @@ static const char help[] =
 	"(10000)\n"
 	"      --idle T             remove from the segment what was not changed\n"
 	"                           for so long (10m)\n"
+	"      --base-ttl T|never   read a value anew from the database when it\n"
+	"                           was read so long ago (1m)\n"
 	"      --check-journal      verify the journal in DIR, and end\n"
 	"      --list-points        names for WBC_FLUSHER_KILL_AT, a testing "
 	"aid\n"
@@ -82,6 +84,7 @@ enum {
 	OPT_FLUSH_INTERVAL,
 	OPT_MAX_QUEUE_ROWS,
 	OPT_IDLE,
+	OPT_BASE_TTL,
 	OPT_CHECK_JOURNAL,
 	OPT_LIST_POINTS,
 	OPT_HELP,
@@ -101,6 +104,7 @@ static const struct option long_options[] = {
 	{"flush-interval", required_argument, NULL, OPT_FLUSH_INTERVAL},
 	{"max-queue-rows", required_argument, NULL, OPT_MAX_QUEUE_ROWS},
 	{"idle", required_argument, NULL, OPT_IDLE},
+	{"base-ttl", required_argument, NULL, OPT_BASE_TTL},
 	{"check-journal", no_argument, NULL, OPT_CHECK_JOURNAL},
 	{"list-points", no_argument, NULL, OPT_LIST_POINTS},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -219,6 +223,14 @@ static void take_option(struct command *c, int option)
 	case OPT_IDLE:
 		to->idle_ms = time_of("--idle", optarg, INT32_MAX,
 		                      "a time from 1ms to 596h, such as 10m");
+		break;
+	case OPT_BASE_TTL:
+		to->base_ttl_ms =
+			strcmp(optarg, "never") == 0
+				? UINT32_MAX
+				: time_of("--base-ttl", optarg, INT32_MAX,
+		                          "a time from 1ms to 596h, such as "
+		                          "1m, or never");
 		break;
 	case OPT_CHECK_JOURNAL:
 		c->check_journal = true;

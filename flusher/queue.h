@@ -66,6 +66,7 @@ struct wbci_queue {
 
 	/* on the way to the sink */
 	bool in_flight;
+	struct wbci_work *reading; /* being put together by the loader */
 	bool reconciled;       /* the ledger was seen in this life */
 	uint64_t flush_to;     /* what is below this round is to be settled */
 	uint64_t want_seen;    /* the clients' want that was acted upon */

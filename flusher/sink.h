@@ -59,6 +59,12 @@ enum wbci_fate {
 	FATE_NOROW    /* there is no such row, and on_missing is ignore */
 };
 
+/* A thread slot that wants a row, and how it said so. */
+struct wbci_fetcher {
+	uint32_t slot;
+	uint64_t want;
+};
+
 /* One order to a sink, and its answer. */
 struct wbci_work {
 	/* the order */
@@ -69,6 +75,10 @@ struct wbci_work {
 	uint64_t mark;  /* of piece done + 1 */
 	uint8_t on_missing;
 	struct wbci_rowset rows; /* sorted; its schema is the table's */
+	/* Not a piece: rows that are to be read, whatever their deltas. */
+	bool reads;
+	struct wbci_fetcher *fetchers; /* the collector's: who wants them */
+	size_t n_fetchers;
 
 	/* the answer */
 	enum wbci_outcome outcome;
@@ -81,6 +91,7 @@ struct wbci_work {
 	uint64_t ignored;    /* rows that the database does not have */
 	uint64_t statements; /* that change, for rows of both kinds */
 	int64_t took_ns;
+	int64_t position; /* of reads: the ledger's, in the same snapshot */
 };
 
 struct wbci_sink_ops {
@@ -94,6 +105,10 @@ struct wbci_sink_ops {
 	                           struct wbci_work *work);
 	enum wbci_outcome (*apply)(struct wbci_sink *sink,
 	                           struct wbci_work *work);
+	/* Read the rows of work->rows and the ledger's position in one
+	 * snapshot of the database. */
+	enum wbci_outcome (*read)(struct wbci_sink *sink,
+	                          struct wbci_work *work);
 };
 
 extern const struct wbci_sink_ops wbci_sink_sqlite;

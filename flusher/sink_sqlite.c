@@ -67,7 +67,7 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 }
 
 /* Once, and again after anybody has changed any table. */
-static enum verdict check_keys(struct wbci_sink *s)
+enum verdict wbci_sqlite_check_target(struct wbci_sink *s)
 {
 	struct wbci_work *w = s->work;
 	const struct wbci_message m = {w->reason, sizeof(w->reason)};
@@ -124,7 +124,7 @@ static enum verdict do_piece(struct wbci_sink *s, bool *already)
 		return wbci_sqlite_read_back(s);
 	}
 	wbci_point(POINT_APPLY_GATE);
-	v = check_keys(s);
+	v = wbci_sqlite_check_target(s);
 	if (v == STEP_OK)
 		v = choose_upsert(s);
 	if (v == STEP_OK)
@@ -144,7 +144,7 @@ static void clear_answer(struct wbci_work *w)
 	memset(w->fates, FATE_UNKNOWN, w->rows.n_rows);
 }
 
-static void roll_back(struct wbci_sink *s)
+void wbci_sqlite_roll_back(struct wbci_sink *s)
 {
 	if (s->db && !sqlite3_get_autocommit(s->db))
 		wbci_sqlite_run(s, FIXED_ROLLBACK);
@@ -164,7 +164,7 @@ static enum verdict try_piece(struct wbci_sink *s, bool *already)
 		return wbci_sqlite_judge(s, code);
 	wbci_point(POINT_APPLY_BEGUN);
 	v = do_piece(s, already);
-	roll_back(s);
+	wbci_sqlite_roll_back(s);
 	return v;
 }
 
@@ -277,4 +277,5 @@ const struct wbci_sink_ops wbci_sink_sqlite = {
 	.close = sqlite_close,
 	.check = sqlite_check,
 	.apply = sqlite_apply,
+	.read = wbci_sqlite_read,
 };

@@ -9,6 +9,7 @@
  *   sink_sqlite_keys.c     does the database tell all keys apart?
  *   sink_sqlite_ledger.c   positions
  *   sink_sqlite_rows.c     statements for rows, and their answers
+ *   sink_sqlite_read.c     rows that somebody wants to know
  *   sink_sqlite_letters.c  rows that are refused for good
  */
 #ifndef WBCI_SINK_SQLITE_H
@@ -47,6 +48,7 @@ struct target {
 /* Statements that are the same for all tables. */
 enum fixed {
 	FIXED_BEGIN,
+	FIXED_SNAPSHOT,
 	FIXED_COMMIT,
 	FIXED_ROLLBACK,
 	FIXED_GATE,
@@ -118,6 +120,8 @@ int wbci_sqlite_prepare(struct wbci_sink *s, const char *sql,
 sqlite3_stmt *wbci_sqlite_bind(struct wbci_sink *s, enum fixed which);
 /* Step a statement without rows of its own, and reset it. */
 int wbci_sqlite_run(struct wbci_sink *s, enum fixed which);
+/* End the transaction, if there is one, with nothing changed. */
+void wbci_sqlite_roll_back(struct wbci_sink *s);
 /* The first @n columns of the only row, if there is one. */
 enum verdict wbci_sqlite_ask(struct wbci_sink *s, sqlite3_stmt *stmt,
                              bool *found, int64_t *values, int n);
@@ -143,6 +147,8 @@ struct position {
 	uint64_t mark;
 };
 
+/* Where it stands; changes nothing. */
+enum verdict wbci_sqlite_ask_ledger(struct wbci_sink *s, struct position *p);
 /* The ledger's row, made and committed if this is the first piece ever. */
 enum verdict wbci_sqlite_see_ledger(struct wbci_sink *s, struct position *p);
 /* Has the database got the piece at hand?  By its number and its mark. */
@@ -165,13 +171,21 @@ struct change {
 };
 
 struct target *wbci_sqlite_find_target(struct wbci_sink *s);
+/* Its keys are told apart; looked at once, and after any change of tables. */
+enum verdict wbci_sqlite_check_target(struct wbci_sink *s);
 /* A statement of the table at hand: cached, or in place of the oldest. */
 enum verdict wbci_sqlite_find_statement(struct wbci_sink *s, enum wbci_sql kind,
                                         uint64_t columns, sqlite3_stmt **stmt);
 /* All rows of the piece at hand, inserts first; the refused are buried. */
 enum verdict wbci_sqlite_write_rows(struct wbci_sink *s);
+/* The values of all rows of the work at hand. */
+enum verdict wbci_sqlite_see_rows(struct wbci_sink *s);
 /* Applied by somebody who died: only its answers are still wanted. */
 enum verdict wbci_sqlite_read_back(struct wbci_sink *s);
+
+/* read.c */
+enum wbci_outcome wbci_sqlite_read(struct wbci_sink *s,
+                                   struct wbci_work *work);
 
 /* letters.c: the row at hand becomes a dead letter, for s->code and s->why. */
 enum verdict wbci_sqlite_bury_change(struct wbci_sink *s, struct change *c,

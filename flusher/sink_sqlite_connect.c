@@ -22,6 +22,7 @@
 
 static const char *const fixed_sql[FIXED_COUNT] = {
 	"BEGIN IMMEDIATE",
+	"BEGIN",
 	"COMMIT",
 	"ROLLBACK",
 	"UPDATE wbc_ledger SET position=?3,mark=?4 WHERE journal=?1 AND tbl=?2 "

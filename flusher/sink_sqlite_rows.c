@@ -133,7 +133,9 @@ static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
 		struct wbci_answer *a = &answers[i];
 
 		a->state = VALUE_NUMBER;
-		if (rs->doubles >> i & 1)
+		if (type == SQLITE_TEXT || type == SQLITE_BLOB)
+			a->state = VALUE_UNKNOWN;
+		else if (rs->doubles >> i & 1)
 			a->bits = wbci_bits_of(
 				sqlite3_column_double(stmt, (int)i));
 		else if (type == SQLITE_FLOAT)
@@ -420,17 +422,11 @@ enum verdict wbci_sqlite_write_rows(struct wbci_sink *s)
 	return v;
 }
 
-/* Applied by somebody who died: only its answers are still wanted. */
-enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
+enum verdict wbci_sqlite_see_rows(struct wbci_sink *s)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
-	int64_t letters = 0;
-	sqlite3_stmt *stmt = wbci_sqlite_bind(s, FIXED_LETTERS);
-	enum verdict v;
-	bool found;
+	enum verdict v = STEP_OK;
 
-	sqlite3_bind_int64(stmt, 3, (int64_t)s->work->piece);
-	v = wbci_sqlite_ask(s, stmt, &found, &letters, 1);
 	for (uint64_t i = 0; i < rs->n_rows && v == STEP_OK; i++) {
 		struct change c;
 
@@ -444,6 +440,21 @@ enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
 		if (v == STEP_REFUSED)
 			v = STEP_OK;
 	}
+	return v;
+}
+
+/* Applied by somebody who died: only its answers are still wanted. */
+enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
+{
+	int64_t letters = 0;
+	sqlite3_stmt *stmt = wbci_sqlite_bind(s, FIXED_LETTERS);
+	enum verdict v;
+	bool found;
+
+	sqlite3_bind_int64(stmt, 3, (int64_t)s->work->piece);
+	v = wbci_sqlite_ask(s, stmt, &found, &letters, 1);
+	if (v == STEP_OK)
+		v = wbci_sqlite_see_rows(s);
 	s->work->refused = (uint64_t)letters;
 	return v;
 }

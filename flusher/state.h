@@ -19,6 +19,7 @@
 #include "cursors.h"
 #include "flusher.h"
 #include "journal.h"
+#include "loader.h"
 #include "queue.h"
 #include "reaper.h"
 #include "unapplied.h"
@@ -50,6 +51,7 @@ struct wbci_flusher {
 	struct wbci_rounds rounds;
 	struct wbci_upkeep upkeep;
 	struct wbci_reaper *reaper;
+	struct wbci_loader loader;
 	struct wbci_queues queues;
 	struct wbci_cursors cursors;
 	unsigned char *lane_buffer;

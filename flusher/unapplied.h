@@ -89,6 +89,7 @@ unsigned wbci_unapplied_find(const struct wbci_unapplied *u, uint64_t table,
                              const unsigned char *key, uint32_t key_len,
                              uint64_t *left, struct wbci_newest *newest);
 
+
 /* Forget what waits of a table; its batches are counted anew afterwards. */
 void wbci_unapplied_forget(struct wbci_unapplied *u, uint64_t table);
 

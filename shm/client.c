@@ -268,6 +268,7 @@ static int open_client(struct wbci_client **client, const char *path,
 		return error;
 	c->flusher = flusher;
 	c->full_wait_ms = WBCI_FULL_WAIT_MS;
+	c->load_wait_ms = WBCI_LOAD_WAIT_MS;
 	pthread_once(&fork_once, fork_handlers);
 	c->registered = wbci_epoch_register();
 	error = wbci_segment_open(&c->segment, path, true, m);
@@ -475,6 +476,7 @@ static void end_thread(struct wbci_thread *t)
 	t->fast = 0;
 	wbci_page_release(&t->client->segment, t->slot);
 	order_store(&t->shm->tid, 0);
+	order_store(&t->shm->want, 0);
 	/* ORDER slot.claim, release: the epoch word is 0, the lane's tail is
 	 * final. */
 	order_release(&t->shm->word, (word & ~UINT64_C(0xffff)) | THREAD_FREE);

@@ -39,6 +39,7 @@ static void init_entry(struct entry_shm *e, const struct wbci_key *k,
 	e->hash = k->hash;
 	e->n_cells = (uint8_t)n;
 	memset(e->reserved, 0, sizeof(e->reserved));
+	order_store(&e->base, 0);
 	order_store(&e->extension, 0);
 	for (unsigned i = 0; i < n; i++) {
 		order_store(wbci_entry_total(e, i), 0);

@@ -125,6 +125,7 @@ struct control_shm {
 	alignas(64) order_u64 sync_want;  /* journal all rounds below this */
 	order_u64 flush_want;             /* apply all rounds below this */
 	order_u64 memory_want; /* how often somebody waited for memory */
+	order_u64 fetch_want;  /* how often a row was wanted */
 
 	/* memory */
 	alignas(64) order_u32 committed; /* extents usable, from the first */
@@ -138,6 +139,7 @@ struct control_shm {
 	order_u64 settled;            /* all rounds below are settled */
 	order_u32 event;              /* futex: progress was made */
 	order_u32 lane_event;         /* futex: lanes were emptied */
+	order_u64 now_s;              /* CLOCK_BOOTTIME of its last step */
 
 	/* the flusher's identity */
 	alignas(64) order_u64 generation;    /* flushers that served so far */
@@ -171,6 +173,8 @@ static_assert(sizeof(struct proc_shm) == 64, "proc_shm grew");
 
 /*
  * 0    word: incarnation << 16 | process slot << 4 | state     claim by CAS
+ * 24   want: the entry whose values are wanted   the owner, then the flusher
+ * 32   want_error: why they could not be had                   the flusher
  * 64   epoch: 0 outside a section, else G when it began        the owner
  * 128  lane tail u64                                           the owner
  * 192  lane head u64                                           the flusher
@@ -185,10 +189,13 @@ struct thread_shm {
 	order_u64 start_ns;
 	order_u32 tid; /* for display */
 	order_u32 lane_ready; /* the lane's bytes are allocated */
+	order_u64 want;       /* offset of an entry; 0: none, or answered */
+	order_u32 want_error; /* 0, or the answer's error, negated */
 	alignas(64) order_u64 epoch;
 	alignas(64) order_u64 lane_tail;
 	alignas(64) order_u64 lane_head;
 };
+static_assert(offsetof(struct thread_shm, want) == 24, "thread_shm moved");
 static_assert(offsetof(struct thread_shm, epoch) == 64, "thread_shm moved");
 static_assert(offsetof(struct thread_shm, lane_tail) == 128,
               "thread_shm moved");
@@ -200,7 +207,7 @@ static_assert(sizeof(struct thread_shm) == 256, "thread_shm grew");
  * 0    spec: offset of the table's spec_shm; CASed from 0 once
  * 8    policy: what clients declared as on_missing; CASed from 0 once
  * 64   want: clients ask for a flush of the rounds below it
- * 128  settled, counts, parked: the flusher
+ * 128  settled, counts, parked, base_ttl_s: the flusher
  * 192  message of the flusher, under a sequence lock
  *
  * Tables fill the array from the front and are never removed, so the first
@@ -217,6 +224,7 @@ struct table_shm {
 	order_u64 rows_pending; /* journaled and not settled */
 	order_u64 parked;       /* 0, or -(WBC_E_*) why it does not go on */
 	order_u64 message_seq;  /* odd while the message is written */
+	order_u64 base_ttl_s;   /* what is older is read anew; 0: never */
 	alignas(64) order_u64 message[WBCI_TABLE_MESSAGE / 8];
 	order_u64 reserved[16];
 };
@@ -313,6 +321,13 @@ enum entry_state {
 #define WBCI_DOUBLE_NOROW UINT64_C(0xfff8000000000002)
 #define WBCI_DOUBLE_NULL UINT64_C(0xfff8000000000003)
 
+/*
+ * An entry's base: seconds of control.now_s when its origins were stored, or 0.
+ * Absent: the database has no such row, but the first change of it will make
+ * one, so the origins count from 0.
+ */
+#define WBCI_BASE_ABSENT (UINT32_C(1) << 31)
+
 /* Clients write total; only the flusher writes origin and journaled. */
 struct cell_shm {
 	order_u64 total;
@@ -328,6 +343,7 @@ struct cell_shm {
  * 32   space u8 | table u8 | key_len u16 | first 28 bytes of the key
  * 64   journaled of cell 0        flusher
  * 72   hash u64 | n_cells u8      immutable
+ * 84   base: when origins were stored, and whether there is a row; flusher
  * 88   extension block offset, for cells declared after its birth
  * 96   cells 1.. | rest of the key
  *
@@ -347,12 +363,14 @@ struct entry_shm {
 	order_u64 journaled;
 	uint64_t hash;
 	uint8_t n_cells;
-	uint8_t reserved[7];
+	uint8_t reserved[3];
+	order_u32 base;
 	order_u64 extension;
 	struct cell_shm cells[]; /* cell i + 1 */
 };
 static_assert(offsetof(struct entry_shm, space) == 32, "entry_shm moved");
 static_assert(offsetof(struct entry_shm, journaled) == 64, "entry_shm moved");
+static_assert(offsetof(struct entry_shm, base) == 84, "entry_shm moved");
 static_assert(offsetof(struct entry_shm, cells) == 96, "entry_shm moved");
 
 /*

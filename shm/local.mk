@@ -13,6 +13,8 @@ shm_libshm_la_SOURCES = \
 	shm/entry.h \
 	shm/epoch.c \
 	shm/epoch.h \
+	shm/fetch.c \
+	shm/fetch.h \
 	shm/hot.h \
 	shm/index.c \
 	shm/index.h \

@@ -40,6 +40,7 @@ static unsigned reap_threads(const struct wbci_segment *s, uint32_t proc)
 		 * and the sweep is wanted, before a scan sees that it left. */
 		order_release(&thread->epoch, 0);
 		order_store(&thread->tid, 0);
+		order_store(&thread->want, 0);
 		/* ORDER slot.claim, release: the slot is clean. */
 		order_release(&thread->word,
 		              (word & ~UINT64_C(0xffff)) | THREAD_FREE);

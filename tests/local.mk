@@ -54,6 +54,7 @@ FLUSHER_TESTS = \
 	tests/crash/options \
 	tests/crash/order \
 	tests/crash/points \
+	tests/crash/reads \
 	tests/crash/refused \
 	tests/crash/requests \
 	tests/crash/stopped \
@@ -170,6 +171,7 @@ tests_crash_namespaces_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
+tests_crash_reads_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)

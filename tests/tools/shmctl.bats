@@ -84,13 +84,13 @@ words='words(word text key, n counter)'
 	run -0 wbc-shmdump check
 }
 
-@test "a value that is not known yet is an error, not a number" {
+@test "a value that nobody can read is an error, not a number" {
 	make_small
 	wbc-shmctl add --table "$words" word=a n=1
 	run -1 wbc-shmctl read words word=a n
-	[[ $output == *WBC_E_UNKNOWN* ]]
+	[[ $output == *WBC_E_NOFLUSHER* ]]
 	run -1 wbc-shmctl add --get words word=a n=1
-	[[ $output == *WBC_E_UNKNOWN* ]]
+	[[ $output == *WBC_E_NOFLUSHER* ]]
 }
 
 @test "without a flusher, flush and sync say so when their time is over" {
