@@ -31,15 +31,11 @@ static int answer(const struct wbci_thread *t)
 	return (int)(0 - order_load(&t->shm->want_error));
 }
 
-static int give_up(struct wbci_thread *t, uint64_t offset, int error)
+/* Nobody answers any more; false: somebody just has. */
+static bool give_up(struct wbci_thread *t, uint64_t offset)
 {
-	/* ORDER fetch.answer, acquire: it came at the last moment. */
-	if (!order_cas_acquire(&t->shm->want, &offset, 0))
-		return answer(t);
-	if (error == -ETIMEDOUT &&
-	    wbci_segment_has_flusher(&t->client->segment) == 0)
-		return WBC_E_NOFLUSHER;
-	return error;
+	/* Relaxed: who finds an answer acquires it. */
+	return order_cas_relaxed(&t->shm->want, &offset, 0);
 }
 
 /* Milliseconds of the next wait; 0: the deadline has passed. */
@@ -57,23 +53,27 @@ static int slice_ms(int64_t deadline)
 int wbci_fetch(struct wbci_thread *t, uint64_t offset, int64_t deadline)
 {
 	const struct wbci_segment *s = &t->client->segment;
+	bool closed;
+	int ms;
 
 	ask(t, offset);
 	for (;;) {
 		/* ORDER wake.event, acquire: before the want is looked at. */
 		uint32_t seen = order_acquire(&s->control->event);
-		int ms;
 
 		/* ORDER fetch.answer, acquire: the origins, and the error. */
 		if (order_acquire(&t->shm->want) != offset)
 			return answer(t);
-		if (order_load(&s->control->closed))
-			return give_up(t, offset, -ESTALE);
-		ms = slice_ms(deadline);
-		if (ms == 0)
-			return give_up(t, offset, -ETIMEDOUT);
-		wbci_event_wait(s, seen, ms);
+		closed = order_load(&s->control->closed);
+		ms = closed ? 0 : slice_ms(deadline);
+		if (ms)
+			wbci_event_wait(s, seen, ms);
+		else if (give_up(t, offset))
+			break;
 	}
+	if (closed)
+		return -ESTALE;
+	return wbci_segment_has_flusher(s) == 0 ? WBC_E_NOFLUSHER : -ETIMEDOUT;
 }
 
 uint64_t wbci_fetch_wanted(const struct wbci_segment *s, uint32_t slot)

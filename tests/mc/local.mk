@@ -11,6 +11,7 @@ MC_TESTS = \
 	tests/mc/edges_round \
 	tests/mc/entries \
 	tests/mc/epochs \
+	tests/mc/fetches \
 	tests/mc/index \
 	tests/mc/lanes \
 	tests/mc/litmus \
@@ -124,6 +125,7 @@ tests_mc_edges_repair_SOURCES = tests/mc/skip.c
 tests_mc_edges_round_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
 tests_mc_epochs_SOURCES = tests/mc/skip.c
+tests_mc_fetches_SOURCES = tests/mc/skip.c
 tests_mc_index_SOURCES = tests/mc/skip.c
 tests_mc_lanes_SOURCES = tests/mc/skip.c
 tests_mc_litmus_SOURCES = tests/mc/skip.c
@@ -171,6 +173,7 @@ tests_mc_edges_repair_SOURCES = tests/mc/edges_repair.c
 tests_mc_edges_round_SOURCES = tests/mc/edges_round.c
 tests_mc_entries_SOURCES = tests/mc/entries.c
 tests_mc_epochs_SOURCES = tests/mc/epochs.c
+tests_mc_fetches_SOURCES = tests/mc/fetches.c
 tests_mc_index_SOURCES = tests/mc/index.c
 tests_mc_lanes_SOURCES = tests/mc/lanes.c
 tests_mc_litmus_SOURCES = tests/mc/litmus.c
@@ -221,6 +224,11 @@ tests_mc_epochs_CPPFLAGS = $(MC_HOOKED)
 tests_mc_epochs_CFLAGS = $(MC_CFLAGS)
 tests_mc_epochs_LDFLAGS = $(MC_LINK)
 tests_mc_epochs_LDADD = $(MC_LIBS)
+
+tests_mc_fetches_CPPFLAGS = $(MC_HOOKED)
+tests_mc_fetches_CFLAGS = $(MC_CFLAGS)
+tests_mc_fetches_LDFLAGS = $(MC_LINK)
+tests_mc_fetches_LDADD = $(MC_LIBS)
 
 tests_mc_index_CPPFLAGS = $(MC_HOOKED)
 tests_mc_index_CFLAGS = $(MC_CFLAGS)
