@@ -184,7 +184,7 @@ static const struct mc_scenario scenarios[] = {
          .setup = setup,
          .thread = {server_on, patient, patient},
          .check = check_both,
-         .deaths = 1},
+         .deaths = MC_NOBODY},
 	{.name = "next",
          .says = "P2: what a flusher that died has not answered, the next "
                  "one does",
