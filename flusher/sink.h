@@ -61,6 +61,9 @@ struct wbci_work {
 	uint64_t mark;  /* of piece done + 1 */
 	uint8_t on_missing;
 	struct wbci_rowset rows; /* sorted; its schema is the table's */
+	/* The table, whose catalogue is to be compared first and the log told
+	 * of what does not fit; or NULL. */
+	struct wbci_schema *examine;
 
 	/* the answer */
 	enum wbci_outcome outcome;
@@ -74,6 +77,9 @@ struct wbci_work {
 	int64_t took_ns;
 };
 
+/* Told of a mismatch, in words that name what does not fit. */
+typedef void wbci_examine_fn(void *arg, const char *words);
+
 struct wbci_sink_ops {
 	const char *name;
 	/* 0 or -ENOMEM; connects later, at the first work. */
@@ -85,6 +91,15 @@ struct wbci_sink_ops {
 	                           struct wbci_work *work);
 	enum wbci_outcome (*apply)(struct wbci_sink *sink,
 	                           struct wbci_work *work);
+	/*
+	 * Compare a table with the database's catalogue, or without a table
+	 * see if the database can be used at all.  By any thread, through a
+	 * connection of its own that changes nothing.  Returns the number of
+	 * mismatches, of each of which `say` is told, or -1: it cannot be
+	 * looked at, and `say` was told why.
+	 */
+	int (*examine)(const char *where, const struct wbci_schema *table,
+	               wbci_examine_fn *say, void *arg);
 };
 
 extern const struct wbci_sink_ops wbci_sink_sqlite;

@@ -264,4 +264,5 @@ const struct wbci_sink_ops wbci_sink_sqlite = {
 	.close = sqlite_close,
 	.check = sqlite_check,
 	.apply = sqlite_apply,
+	.examine = wbci_sqlite_examine,
 };

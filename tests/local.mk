@@ -82,6 +82,7 @@ SCRIPT_TESTS = \
 	tests/tap/selftest.sh \
 	tests/tools/bench.bats \
 	tests/tools/check.bats \
+	tests/tools/config.bats \
 	tests/tools/examples.bats \
 	tests/tools/flush.bats \
 	tests/tools/shmctl.bats \
