@@ -231,17 +231,18 @@ int wbci_queue_mismatch(struct wbci_queue *q)
 {
 	struct wbci_message m = {q->reason, sizeof(q->reason)};
 
-	/* --table would be refused for it, too. */
+	/* --table would be refused for it if there is no such connection. */
 	if (!q->configured.known && !is_default(q->name))
 		return wbci_say(&m, WBC_E_TABLE,
-		                "table %s: this flusher writes to the "
-		                "connection default only; declare the table "
-		                "as \"%s\"",
+		                "table %s: the flusher was not told of it; add "
+		                "it to the configuration file, with its "
+		                "connection, or declare the table as \"%s\"",
 		                q->name, strchr(q->name, '.') + 1);
 	if (!q->configured.known)
 		return wbci_say(&m, WBC_E_TABLE,
-		                "table %s: the flusher was not told of it; "
-		                "start wbc-flusher with --table '%s'",
+		                "table %s: the flusher was not told of it; add "
+		                "it to the configuration file, or start "
+		                "wbc-flusher with --table '%s'",
 		                wbci_queue_label(q),
 		                q->declared.known ? q->declared.spec
 		                                  : "SPECIFICATION");

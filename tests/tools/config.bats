@@ -248,13 +248,13 @@ add()
 of_words='words(word text key, n counter)'
 of_events='logs.events(kind text key, n counter)'
 
-# lock_database FILE: until unlock_database.
+# lock_database FILE [SQL]: until unlock_database.
 lock_database()
 {
 	mkfifo "$tmp/pipe"
 	exec 9<>"$tmp/pipe"
 	in_background sqlite3 "$1" <&9
-	printf '%s\n' '.bail on' '.timeout 5000' 'BEGIN EXCLUSIVE;' \
+	printf '%s\n' '.bail on' '.timeout 5000' "${2-}" 'BEGIN EXCLUSIVE;' \
 		".system touch '$tmp/locked'" >&9
 	until_true [ -e "$tmp/locked" ]
 }
@@ -296,6 +296,24 @@ unlock_database()
 	until_true flusher_is_alive
 	run -0 wbc-shmctl flush --connection logs --timeout 60s
 	[ "$(sqlite3 "$logs" 'SELECT n FROM events')" = 21 ]
+}
+
+@test "two databases, both locked: the end tries each once and says so" {
+	make_databases
+	{ base 'flush_interval = 1h'; echo "$words"; echo "$events"; } >"$conf"
+	start_configured
+	add "$of_words" word=a 1
+	add "$of_events" kind=a 1
+	run -0 wbc-shmctl flush
+	lock_database "$db" "ATTACH '$logs' AS logs;"
+	add "$of_words" word=a 1
+	add "$of_events" kind=a 1
+	end "$flusher"
+	[ "$rc" = 0 ]
+	[ "$(grep -c 'event=left-away connection=[a-z]* tables=1 rows=1' "$tmp/background")" = 2 ]
+	[ "$(grep -c 'event=database-away connection=default' "$tmp/background")" = 1 ]
+	[ "$(grep -c 'event=database-away connection=logs' "$tmp/background")" = 1 ]
+	unlock_database
 }
 
 @test "SIGHUP: a table comes, goes and comes back, and nothing is lost" {
