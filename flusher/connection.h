@@ -34,6 +34,7 @@ struct wbci_connection {
 
 	bool away;     /* as far as we know */
 	bool given_up; /* away in the final flush: not tried again */
+	unsigned tried; /* works that were sent in the final flush */
 	int64_t away_until_ns;
 	int64_t away_delay_ns;
 };

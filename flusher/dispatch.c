@@ -99,6 +99,7 @@ static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
 	}
 	q->in_flight = true;
 	q->connection->in_flight++;
+	q->connection->tried += f->finishing;
 	q->asked_synced = f->synced;
 	wbci_point(POINT_PIECE_SENT);
 }

@@ -279,8 +279,8 @@ static void log_away(const struct wbci_flusher *f,
 	}
 	if (c->away)
 		wbci_log("left-away", LOG_TEXT("connection", c->name),
-		         LOG_NUMBER("tables", tables),
-		         LOG_NUMBER("rows", rows));
+		         LOG_NUMBER("tables", tables), LOG_NUMBER("rows", rows),
+		         LOG_NUMBER("tried", c->tried));
 }
 
 static void log_end(struct wbci_flusher *f)

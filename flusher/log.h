@@ -30,8 +30,9 @@
  *   event=reload-failed  reason=
  *     the second: FILE:LINE, and nothing has changed
  *   event=left  table= rows= reason=
- *   event=left-away  connection= tables= rows=
- *     at the end: what stays in the journal
+ *   event=left-away  connection= tables= rows= tried=
+ *     at the end: what stays in the journal; tried: how many works were sent
+ *     in the final flush
  *   event=corrupt  what= where= count=
  *     something in the segment makes no sense, and was left out; a line for
  *     the first, the second, the fourth, the eighth, ...

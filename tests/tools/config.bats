@@ -308,11 +308,12 @@ unlock_database()
 	lock_database "$db" "ATTACH '$logs' AS logs;"
 	add "$of_words" word=a 1
 	add "$of_events" kind=a 1
+	# Their attempts overlap, so that one of them is always on its way.
+	run -1 wbc-shmctl flush --timeout 1s words
 	end "$flusher"
 	[ "$rc" = 0 ]
-	[ "$(grep -c 'event=left-away connection=[a-z]* tables=1 rows=1' "$tmp/background")" = 2 ]
-	[ "$(grep -c 'event=database-away connection=default' "$tmp/background")" = 1 ]
-	[ "$(grep -c 'event=database-away connection=logs' "$tmp/background")" = 1 ]
+	grep -q 'event=left-away connection=default tables=1 rows=1 tried=[01]$' "$tmp/background"
+	grep -q 'event=left-away connection=logs tables=1 rows=1 tried=[01]$' "$tmp/background"
 	unlock_database
 }
 
