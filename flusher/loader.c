@@ -74,8 +74,12 @@ static void send(struct wbci_flusher *f, struct wbci_queue *q)
 	struct wbci_work *w = q->reading;
 
 	q->reading = NULL;
-	if (!w || !wbci_apply_send(f->apply, w, q))
+	if (!w)
 		return;
+	if (!wbci_apply_send(q->connection->apply, w, q)) {
+		q->connection->in_flight++;
+		return;
+	}
 	for (size_t i = 0; i < w->n_fetchers; i++)
 		answer(f, &w->fetchers[i], -ENOMEM);
 	wbci_work_free(&w);
@@ -120,6 +124,15 @@ static int see_entry(struct wbci_flusher *f, uint64_t offset,
 	return found;
 }
 
+/* Its database is away, or not there yet: it is looked at again. */
+static bool has_to_wait(const struct wbci_queue *q)
+{
+	const struct wbci_connection *c = q->connection;
+
+	return !c || !wbci_connection_ready(c) || c->given_up ||
+	       (c->away && wbci_now_ns() < c->away_until_ns);
+}
+
 /* Send a want on its way, or answer it. */
 static void take_want(struct wbci_flusher *f, const struct wbci_fetcher *who)
 {
@@ -138,6 +151,10 @@ static void take_want(struct wbci_flusher *f, const struct wbci_fetcher *who)
 		q = f->queues.of_table[seen.table];
 	if (!error)
 		error = q ? wbci_queue_mismatch(q) : WBC_E_TABLE;
+	if (!error && has_to_wait(q)) {
+		f->loader.again = true;
+		return;
+	}
 	if (!error)
 		error = add_row(f, q, &seen, who);
 	if (error)
@@ -148,12 +165,9 @@ void wbci_loader_step(struct wbci_flusher *f)
 {
 	const struct wbci_segment *s = &f->client->segment;
 	struct wbci_loader *l = &f->loader;
-	bool waits = f->away && wbci_now_ns() < f->away_until_ns;
 
-	if ((!wbci_loader_wanted(f) && !l->again) || waits) {
-		l->again |= waits;
+	if (!wbci_loader_wanted(f) && !l->again)
 		return;
-	}
 	/* ORDER fetch.want, acquire: what was wanted before it is found. */
 	l->seen = order_load_seq(&s->control->fetch_want);
 	l->again = false;

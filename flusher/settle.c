@@ -2,7 +2,7 @@
 /* Copyright the wbcshm authors */
 
 /*
- * Answers of the sink, and what clients are told.
+ * Answers of the sinks, and what clients are told.
  *
  * A piece is applied: first its rows' origins are stored in the segment, then
  * the piece is trimmed from the journal, then the segment's counts and
@@ -120,36 +120,47 @@ static void take_piece(struct wbci_flusher *f, struct wbci_queue *q,
 	}
 }
 
-static void is_back(struct wbci_flusher *f)
+static void is_back(struct wbci_flusher *f, struct wbci_connection *c)
 {
-	if (!f->away)
+	unsigned tables = 0;
+
+	if (!c->away)
 		return;
-	f->away = false;
-	f->away_delay_ns = 0;
-	for (unsigned i = 0; i < f->queues.n; i++)
-		if (!f->queues.queue[i]->parked)
-			f->queues.queue[i]->reason[0] = '\0';
-	wbci_log("database-back", LOG_NUMBER("tables", f->queues.n));
+	c->away = false;
+	c->away_delay_ns = 0;
+	for (unsigned i = 0; i < f->queues.n; i++) {
+		struct wbci_queue *q = f->queues.queue[i];
+
+		if (q->connection != c)
+			continue;
+		tables++;
+		if (!q->parked)
+			q->reason[0] = '\0';
+	}
+	wbci_log("database-back", LOG_TEXT("connection", c->name),
+	         LOG_NUMBER("tables", tables));
 }
 
 static void is_away(struct wbci_flusher *f, struct wbci_queue *q,
                     const struct wbci_work *w)
 {
+	struct wbci_connection *c = q->connection;
 	int64_t now = wbci_now_ns();
 
-	if (!f->away || strcmp(q->reason, w->reason) != 0)
-		wbci_log("database-away",
+	c->given_up = f->finishing;
+	if (!c->away || strcmp(q->reason, w->reason) != 0)
+		wbci_log("database-away", LOG_TEXT("connection", c->name),
 		         LOG_TEXT("table", wbci_queue_label(q)),
 		         LOG_TEXT("reason", w->reason));
 	memcpy(q->reason, w->reason, sizeof(q->reason));
-	if (f->away && now < f->away_until_ns)
+	if (c->away && now < c->away_until_ns)
 		return; /* the same failure, of another table */
-	f->away = true;
-	f->away_delay_ns =
-		f->away_delay_ns ? f->away_delay_ns * 2 : AWAY_FIRST_NS;
-	if (f->away_delay_ns > AWAY_MOST_NS)
-		f->away_delay_ns = AWAY_MOST_NS;
-	f->away_until_ns = now + f->away_delay_ns;
+	c->away = true;
+	c->away_delay_ns =
+		c->away_delay_ns ? c->away_delay_ns * 2 : AWAY_FIRST_NS;
+	if (c->away_delay_ns > AWAY_MOST_NS)
+		c->away_delay_ns = AWAY_MOST_NS;
+	c->away_until_ns = now + c->away_delay_ns;
 }
 
 static void park(struct wbci_queue *q, const struct wbci_work *w)
@@ -175,22 +186,26 @@ static void take_read(struct wbci_flusher *f, struct wbci_queue *q,
 	if (w->outcome == OUTCOME_AWAY)
 		is_away(f, q, w);
 	else
-		is_back(f);
+		is_back(f, q->connection);
 	wbci_loader_take(f, q, w);
 }
 
 static void take_answer(struct wbci_flusher *f, struct wbci_queue *q,
                         const struct wbci_work *w)
 {
+	q->connection->in_flight--;
 	if (w->reads) {
 		take_read(f, q, w);
 		return;
 	}
 	q->in_flight = false;
+	/* If it could not be looked at, nobody will be able to say more. */
+	if (w->examine && w->outcome != OUTCOME_AWAY)
+		q->examined = true;
 	switch (w->outcome) {
 	case OUTCOME_DONE:
 	case OUTCOME_ALREADY:
-		is_back(f);
+		is_back(f, q->connection);
 		unpark(q);
 		q->reconciled = true;
 		if (w->piece)
@@ -200,22 +215,29 @@ static void take_answer(struct wbci_flusher *f, struct wbci_queue *q,
 		is_away(f, q, w);
 		break;
 	case OUTCOME_PARKED:
-		is_back(f);
+		is_back(f, q->connection);
 		park(q, w);
 		break;
 	}
 }
 
-void wbci_settle(struct wbci_flusher *f)
+static void take_answers(struct wbci_flusher *f, struct wbci_apply *a)
 {
 	struct wbci_work *work;
 	void *q;
 
-	while ((work = wbci_apply_take(f->apply, &q))) {
+	while ((work = wbci_apply_take(a, &q))) {
 		wbci_point(POINT_ANSWER_TAKEN);
 		take_answer(f, q, work);
 		wbci_work_free(&work);
 	}
+}
+
+void wbci_settle(struct wbci_flusher *f)
+{
+	for (unsigned i = 0; i < f->connections.n; i++)
+		if (f->connections.connection[i]->apply)
+			take_answers(f, f->connections.connection[i]->apply);
 }
 
 static void publish_words(const struct wbci_segment *s, struct wbci_queue *q)

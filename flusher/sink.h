@@ -79,6 +79,9 @@ struct wbci_work {
 	bool reads;
 	struct wbci_fetcher *fetchers; /* the collector's: who wants them */
 	size_t n_fetchers;
+	/* The table, whose catalogue is to be compared first and the log told
+	 * of what does not fit; or NULL. */
+	struct wbci_schema *examine;
 
 	/* the answer */
 	enum wbci_outcome outcome;
@@ -93,6 +96,9 @@ struct wbci_work {
 	int64_t took_ns;
 	int64_t position; /* of reads: the ledger's, in the same snapshot */
 };
+
+/* Told of a mismatch, in words that name what does not fit. */
+typedef void wbci_examine_fn(void *arg, const char *words);
 
 struct wbci_sink_ops {
 	const char *name;
@@ -109,6 +115,15 @@ struct wbci_sink_ops {
 	 * snapshot of the database. */
 	enum wbci_outcome (*read)(struct wbci_sink *sink,
 	                          struct wbci_work *work);
+	/*
+	 * Compare a table with the database's catalogue, or without a table
+	 * see if the database can be used at all.  By any thread, through a
+	 * connection of its own that changes nothing.  Returns the number of
+	 * mismatches, of each of which `say` is told, or -1: it cannot be
+	 * looked at, and `say` was told why.
+	 */
+	int (*examine)(const char *where, const struct wbci_schema *table,
+	               wbci_examine_fn *say, void *arg);
 };
 
 extern const struct wbci_sink_ops wbci_sink_sqlite;

@@ -278,4 +278,5 @@ const struct wbci_sink_ops wbci_sink_sqlite = {
 	.check = sqlite_check,
 	.apply = sqlite_apply,
 	.read = wbci_sqlite_read,
+	.examine = wbci_sqlite_examine,
 };

@@ -6,6 +6,7 @@
  *
  *   sink_sqlite.c          the ops, and a piece from its gate to its commit
  *   sink_sqlite_connect.c  the connection, what its errors mean
+ *   sink_sqlite_examine.c  is the catalogue as it was declared?
  *   sink_sqlite_keys.c     does the database tell all keys apart?
  *   sink_sqlite_ledger.c   positions
  *   sink_sqlite_rows.c     statements for rows, and their answers
@@ -110,6 +111,9 @@ enum verdict wbci_sqlite_judge(struct wbci_sink *s, int code);
 enum verdict wbci_sqlite_judge_row(struct wbci_sink *s, sqlite3_stmt *stmt,
                                    int code);
 
+/* Before SQLite is used for the first time, by whatever thread. */
+void wbci_sqlite_begin(void);
+
 /* Connected to the file that has the name now. */
 enum verdict wbci_sqlite_connect(struct wbci_sink *s);
 void wbci_sqlite_disconnect(struct wbci_sink *s);
@@ -137,6 +141,18 @@ enum verdict wbci_sqlite_ask(struct wbci_sink *s, sqlite3_stmt *stmt,
 int wbci_sqlite_check_keys(sqlite3 *db, const char *path,
                            const struct wbci_schema *schema,
                            const struct wbci_message *m);
+
+/* The same of one column; and of one that is no key, whose type it says. */
+int wbci_sqlite_check_key(sqlite3 *db, const char *path, const char *table,
+                          const struct wbci_column *column,
+                          const struct wbci_message *m);
+int wbci_sqlite_check_type(sqlite3 *db, const char *table,
+                           const struct wbci_column *column, const char *type,
+                           const struct wbci_message *m);
+
+/* examine.c: see sink.h. */
+int wbci_sqlite_examine(const char *where, const struct wbci_schema *table,
+                        wbci_examine_fn *say, void *arg);
 
 /* ledger.c */
 

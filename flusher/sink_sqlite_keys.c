@@ -106,9 +106,9 @@ static int check_text(sqlite3 *db, const char *path, const char *table,
 	return 0;
 }
 
-static int check_key(sqlite3 *db, const char *path, const char *table,
-                     const struct wbci_column *column,
-                     const struct wbci_message *m)
+int wbci_sqlite_check_key(sqlite3 *db, const char *path, const char *table,
+                          const struct wbci_column *column,
+                          const struct wbci_message *m)
 {
 	const char *type, *collation;
 	int ignored;
@@ -136,7 +136,57 @@ int wbci_sqlite_check_keys(sqlite3 *db, const char *path,
 	int error = 0;
 
 	for (unsigned i = 0; i < schema->n_keys && !error; i++)
-		error = check_key(db, path, schema->name,
-		                  &schema->columns[schema->key_column[i]], m);
+		error = wbci_sqlite_check_key(
+			db, path, schema->name,
+			&schema->columns[schema->key_column[i]], m);
 	return error;
+}
+
+int wbci_sqlite_check_type(sqlite3 *db, const char *table,
+                           const struct wbci_column *column, const char *type,
+                           const struct wbci_message *m)
+{
+	enum affinity affinity = affinity_of(db, table, type);
+	bool strict = is_strict(db, table) && strcasecmp(type, "ANY") != 0;
+
+	switch (column->type) {
+	case WBC_INT64:
+		if (affinity == AFFINITY_TEXT)
+			return wbci_say(m, -1,
+			                "is of type %s, which keeps numbers as "
+			                "texts; make it INTEGER",
+			                type);
+		if (affinity == AFFINITY_REAL)
+			return wbci_say(m, -1,
+			                "is of type %s, which rounds large "
+			                "numbers; make it INTEGER",
+			                type);
+		break;
+	case WBC_DOUBLE:
+		if (affinity == AFFINITY_TEXT ||
+		    (strict && affinity != AFFINITY_REAL))
+			return wbci_say(m, -1,
+			                "is of type %s, which takes no "
+			                "fractions; make it REAL",
+			                type);
+		break;
+	case WBC_TEXT:
+		if (affinity == AFFINITY_NUMBER || affinity == AFFINITY_REAL)
+			return wbci_say(m, -1,
+			                "is of type %s, which makes numbers "
+			                "of texts that look like one; make it "
+			                "TEXT",
+			                type);
+		break;
+	case WBC_BLOB:
+		if (strict && strcasecmp(type, "BLOB") != 0)
+			return wbci_say(m, -1,
+			                "is of type %s, which takes no blobs; "
+			                "make it BLOB",
+			                type);
+		break;
+	default:
+		break;
+	}
+	return 0;
 }

@@ -54,6 +54,7 @@ FLUSHER_TESTS = \
 	tests/crash/options \
 	tests/crash/order \
 	tests/crash/points \
+	tests/crash/pressure \
 	tests/crash/reads \
 	tests/crash/refused \
 	tests/crash/requests \
@@ -70,6 +71,7 @@ FLUSHER_TESTS = \
 # given --enable-fuzzer with libFuzzer, see tests/fuzz/fuzz.h.
 FUZZ_TESTS = \
 	tests/fuzz/arguments \
+	tests/fuzz/config \
 	tests/fuzz/journal \
 	tests/fuzz/row \
 	tests/fuzz/schema \
@@ -88,6 +90,7 @@ SCRIPT_TESTS = \
 	tests/tap/selftest.sh \
 	tests/tools/bench.bats \
 	tests/tools/check.bats \
+	tests/tools/config.bats \
 	tests/tools/examples.bats \
 	tests/tools/flush.bats \
 	tests/tools/shmctl.bats \
@@ -172,6 +175,7 @@ tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_reads_LDADD = $(CRASH_LIBS)
+tests_crash_pressure_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
@@ -214,6 +218,9 @@ fuzz_link = $(AM_LDFLAGS) $(WBC_FUZZER)
 tests_fuzz_arguments_SOURCES = tests/fuzz/arguments.c $(FUZZ_MAIN)
 tests_fuzz_arguments_LDADD = $(fuzz_libs)
 tests_fuzz_arguments_LDFLAGS = $(fuzz_link)
+tests_fuzz_config_SOURCES = tests/fuzz/config.c $(FUZZ_MAIN)
+tests_fuzz_config_LDADD = $(fuzz_libs)
+tests_fuzz_config_LDFLAGS = $(fuzz_link)
 tests_fuzz_journal_SOURCES = tests/fuzz/journal.c $(FUZZ_MAIN)
 tests_fuzz_journal_LDADD = $(fuzz_libs)
 tests_fuzz_journal_LDFLAGS = $(fuzz_link)
