@@ -16,6 +16,8 @@ shm_libshm_la_SOURCES = \
 	shm/hot.h \
 	shm/index.c \
 	shm/index.h \
+	shm/json.c \
+	shm/json.h \
 	shm/key.c \
 	shm/key.h \
 	shm/lane.c \
@@ -50,6 +52,10 @@ shm_libshm_la_SOURCES = \
 	shm/sweep.h \
 	shm/table.c \
 	shm/table.h \
+	shm/utf8.c \
+	shm/utf8.h \
+	shm/value.c \
+	shm/value.h \
 	shm/wake.c \
 	shm/wake.h \
 	shm/walk.c \
