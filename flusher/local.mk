@@ -49,6 +49,7 @@ flusher_libflusher_la_SOURCES = \
 	flusher/sink.h \
 	flusher/sink_sqlite.c \
 	flusher/sink_sqlite.h \
+	flusher/sink_sqlite_bind.c \
 	flusher/sink_sqlite_connect.c \
 	flusher/sink_sqlite_keys.c \
 	flusher/sink_sqlite_ledger.c \
@@ -61,9 +62,10 @@ flusher_libflusher_la_SOURCES = \
 	flusher/unapplied.h \
 	flusher/upkeep.c \
 	flusher/upkeep.h
+flusher_libflusher_la_LIBADD = units/libunits.la
 
 bin_PROGRAMS += flusher/wbc-flusher
 flusher_wbc_flusher_SOURCES = flusher/main.c
-flusher_wbc_flusher_LDADD = units/libunits.la $(FLUSHER_LIBS)
+flusher_wbc_flusher_LDADD = $(FLUSHER_LIBS)
 
 endif

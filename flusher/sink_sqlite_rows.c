@@ -71,28 +71,6 @@ enum verdict wbci_sqlite_find_statement(struct wbci_sink *s, enum wbci_sql kind,
 	return STEP_OK;
 }
 
-static void bind_value(sqlite3_stmt *stmt, int at, const struct wbc_value *v)
-{
-	switch (v->type) {
-	case WBC_INT64:
-		sqlite3_bind_int64(stmt, at, v->v.i);
-		break;
-	case WBC_DOUBLE:
-		sqlite3_bind_double(stmt, at, v->v.d);
-		break;
-	case WBC_TEXT:
-		sqlite3_bind_text64(stmt, at, v->v.p, v->bytes, SQLITE_STATIC,
-		                    SQLITE_UTF8);
-		break;
-	case WBC_BLOB:
-		sqlite3_bind_blob64(stmt, at, v->v.p, v->bytes, SQLITE_STATIC);
-		break;
-	default:
-		sqlite3_bind_null(stmt, at);
-		break;
-	}
-}
-
 static int bind_deltas(struct wbci_sink *s, sqlite3_stmt *stmt,
                        const struct change *c)
 {
@@ -147,8 +125,13 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 		return v;
 	if (cells)
 		at = bind_deltas(s, stmt, c);
-	for (unsigned i = 0; i < s->work->rows.schema.n_keys; i++)
-		bind_value(stmt, at++, &c->keys[i]);
+	for (unsigned i = 0; i < s->work->rows.schema.n_keys; i++) {
+		v = wbci_sqlite_bind_value(s, stmt, at++,
+		                           s->work->rows.schema.key_column[i],
+		                           &c->keys[i]);
+		if (v != STEP_OK)
+			return v;
+	}
 	c->found = false;
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		if (c->found)
@@ -321,7 +304,11 @@ static enum verdict run_insert(struct wbci_sink *s,
 	for (int i = 0; i < n; i++) {
 		uint64_t below = set & ((UINT64_C(1) << columns[i]) - 1);
 
-		bind_value(stmt, __builtin_popcountll(below) + 1, &values[i]);
+		v = wbci_sqlite_bind_value(s, stmt,
+		                           __builtin_popcountll(below) + 1,
+		                           columns[i], &values[i]);
+		if (v != STEP_OK)
+			return v;
 	}
 	sqlite3_step(stmt);
 	s->work->statements++;
