@@ -18,8 +18,10 @@ C_TESTS = \
 	tests/unit/epoch \
 	tests/unit/error \
 	tests/unit/index \
+	tests/unit/json \
 	tests/unit/key \
 	tests/unit/lane \
+	tests/unit/moment \
 	tests/unit/nospace \
 	tests/unit/page \
 	tests/unit/record \
@@ -59,6 +61,7 @@ FLUSHER_TESTS = \
 	tests/crash/takeover \
 	tests/crash/threads \
 	tests/crash/tight \
+	tests/crash/types \
 	tests/unit/unapplied
 
 # Hostile bytes: each is linked with tests/fuzz/replay, or where configure was
@@ -130,6 +133,7 @@ tests_crash_libsweep_la_SOURCES = \
 	tests/crash/watch.c tests/crash/watch.h
 SWEEP_LIBS = tests/crash/libsweep.la tests/tap/libtap.la \
 	tools/libdump.la tools/libcli.la $(CLIENT_LIBS) -lm
+tests_unit_moment_LDADD = units/libunits.la $(LDADD)
 tests_crash_kills_LDADD = $(SWEEP_LIBS)
 tests_crash_sweep_LDADD = $(SWEEP_LIBS)
 
@@ -178,6 +182,7 @@ tests_crash_storm_SOURCES = \
 tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
+tests_crash_types_LDADD = $(CRASH_LIBS)
 tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
