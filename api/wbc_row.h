@@ -21,8 +21,8 @@ struct wbc_counter;
  * wbc_add_int64() - add to a counted column of one row
  * @t:      table
  * @key:    the row's key values, named in any order, or unnamed in the order
- *          of the declaration; a text key column takes a text, an int key
- *          column an int64 (or a text of decimal digits)
+ *          of the declaration; each key column takes a value of its type, an
+ *          int key also a text of decimal digits
  * @n_key:  number of them: all key columns
  * @column: number of a column declared `counter`, see wbc_column()
  * @delta:  what to add; 0 is allowed and does nothing but check
@@ -40,7 +40,10 @@ struct wbc_counter;
  *               WBC_E_COLUMN  no such column, or it is not counted
  *               WBC_E_TYPE    a value or the column is of another type
  *               -E2BIG        the key is over WBC_KEY_MAX bytes
- *               -ERANGE       the sum would leave the range of the counter
+ *               WBC_E_UTF8    a text of the key, whose row is new to the
+ *                             segment, is not UTF-8 or has a NUL
+ *               -ERANGE       the sum would leave the range of the counter, or
+ *                             a timestamp the years 1 to 9999
  *               -ENOSPC       no memory for a new row (see its message)
  *               -EUSERS       more threads than thread slots
  *               WBC_E_CORRUPT the segment failed a check
@@ -162,6 +165,9 @@ WBC_API int wbc_counter_read_double(struct wbc_counter *counter,
  *               WBC_E_TYPE      a value is of another type than its column
  *               WBC_E_KEY       a key column is missing or NULL
  *               WBC_E_NAN       NaN or infinite
+ *               WBC_E_UTF8      a text is not UTF-8, or has a NUL
+ *               WBC_E_JSON      a json is none, or nested too deeply
+ *               -ERANGE         a timestamp outside of the years 1 to 9999
  *               -EINVAL         no values, or more than columns
  *               -E2BIG          the row is larger than half a lane
  *               -EAGAIN         the lane is still full after @timeout_ms

@@ -67,6 +67,7 @@ flusher_libflusher_la_SOURCES = \
 	flusher/sink.h \
 	flusher/sink_sqlite.c \
 	flusher/sink_sqlite.h \
+	flusher/sink_sqlite_bind.c \
 	flusher/sink_sqlite_connect.c \
 	flusher/sink_sqlite_examine.c \
 	flusher/sink_sqlite_keys.c \
@@ -82,6 +83,7 @@ flusher_libflusher_la_SOURCES = \
 	flusher/unapplied.h \
 	flusher/upkeep.c \
 	flusher/upkeep.h
+flusher_libflusher_la_LIBADD = units/libunits.la
 
 bin_PROGRAMS += flusher/wbc-flusher
 flusher_wbc_flusher_SOURCES = \

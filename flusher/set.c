@@ -31,7 +31,7 @@ static int take_news(const struct wbci_rowset *rs, struct news *news,
 
 		if (c >= s->n_columns || s->columns[c].role != ROLE_PLAIN ||
 		    (news->columns >> c & 1) ||
-		    wbci_value_check(&s->columns[c], &values[i]))
+		    wbci_column_check(&s->columns[c], &values[i]))
 			return WBC_E_CORRUPT;
 		news->columns |= UINT64_C(1) << c;
 		news->value[c] = &values[i];

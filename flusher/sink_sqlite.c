@@ -72,16 +72,10 @@ enum verdict wbci_sqlite_check_target(struct wbci_sink *s)
 	struct wbci_work *w = s->work;
 	const struct wbci_message m = {w->reason, sizeof(w->reason)};
 	struct target *t = s->target;
-	int64_t version = 0;
-	bool found;
-	enum verdict v = wbci_sqlite_ask(s, s->fixed[FIXED_VERSION], &found,
-	                                 &version, 1);
 
-	if (v != STEP_OK || (t->checked && t->version == version))
-		return v;
-	t->checked =
-		!wbci_sqlite_check_keys(s->db, s->path, &w->rows.schema, &m);
-	t->version = version;
+	if (!t->checked)
+		t->checked = !wbci_sqlite_check_keys(s->db, s->path,
+		                                     &w->rows.schema, &m);
 	return t->checked ? STEP_OK : STEP_PARKED;
 }
 
@@ -106,6 +100,9 @@ static enum verdict do_piece(struct wbci_sink *s, bool *already)
 	int code;
 
 	*already = false;
+	v = wbci_sqlite_see_columns(s);
+	if (v != STEP_OK)
+		return v;
 	sqlite3_bind_int64(gate, 3, (int64_t)s->work->piece);
 	sqlite3_bind_int64(gate, 4, (int64_t)s->work->mark);
 	code = wbci_sqlite_run(s, FIXED_GATE);

@@ -5,6 +5,7 @@
  * What the files of the SQLite sink share; for them only.
  *
  *   sink_sqlite.c          the ops, and a piece from its gate to its commit
+ *   sink_sqlite_bind.c     values, as the columns of a table take them
  *   sink_sqlite_connect.c  the connection, what its errors mean
  *   sink_sqlite_examine.c  is the catalogue as it was declared?
  *   sink_sqlite_keys.c     does the database tell all keys apart?
@@ -36,13 +37,24 @@ struct statement {
 	uint64_t used; /* when, to know the oldest */
 };
 
+/* What SQLite does to values for the sake of a column's declared type. */
+enum affinity {
+	AFFINITY_NONE,
+	AFFINITY_TEXT,
+	AFFINITY_REAL,
+	AFFINITY_NUMERIC,
+	AFFINITY_INTEGER
+};
+
 /* A table with its statements. */
 struct target {
 	struct target *next;
 	char table[WBCI_TABLE_NAME];
 	uint64_t spec_hash;
-	bool checked;    /* its keys are told apart, as of: */
+	bool seen;       /* its columns are known, as of: */
 	int64_t version; /* of the database's schema */
+	bool checked;    /* its keys are told apart */
+	uint8_t affinity[WBC_COLUMNS_MAX]; /* of the database's columns */
 	struct statement statements[STATEMENTS];
 };
 
@@ -130,7 +142,39 @@ void wbci_sqlite_roll_back(struct wbci_sink *s);
 enum verdict wbci_sqlite_ask(struct wbci_sink *s, sqlite3_stmt *stmt,
                              bool *found, int64_t *values, int n);
 
+/* bind.c */
+
+/* Learn the types of the columns of the table at hand, once, and again after
+ * anybody has changed any table. */
+enum verdict wbci_sqlite_see_columns(struct wbci_sink *s);
+
+/**
+ * wbci_sqlite_bind_value() - give a statement a value for a column
+ * @stmt:   of the table at hand, whose columns have been seen
+ * @at:     number of its parameter, from 1
+ * @column: number of the column in the table's declaration
+ * @v:      of the column's type, or NULL; stays until the statement is reset
+ *
+ * bool        an integer, 0 or 1
+ * json        a text
+ * timestamp   an integer, microseconds, where the column's declared type has
+ *             INT in it, else a text "YYYY-MM-DD HH:MM:SS.ffffff"
+ *
+ * All values of a column are bound by this one function, in WHERE as in SET
+ * and in VALUES: what an INSERT has stored is found by an UPDATE.
+ *
+ * Return: STEP_OK, STEP_REFUSED if the column's type would change the value,
+ *         or what wbci_sqlite_judge() says.
+ */
+enum verdict wbci_sqlite_bind_value(struct wbci_sink *s, sqlite3_stmt *stmt,
+                                    int at, unsigned column,
+                                    const struct wbc_value *v);
+
 /* keys.c */
+
+/* By SQLite's own rules; @type is the column's declared one. */
+enum affinity wbci_sqlite_affinity(sqlite3 *db, const char *table,
+                                   const char *type);
 
 /**
  * wbci_sqlite_check_keys() - do a table's key columns tell all keys apart?

@@ -21,6 +21,8 @@ static enum verdict read_rows(struct wbci_sink *s)
 
 	w->position = p.found ? p.piece : 0;
 	if (v == STEP_OK)
+		v = wbci_sqlite_see_columns(s);
+	if (v == STEP_OK)
 		v = wbci_sqlite_check_target(s);
 	wbci_point(POINT_READ_POSITION);
 	return v == STEP_OK ? wbci_sqlite_see_rows(s) : v;

@@ -71,28 +71,6 @@ enum verdict wbci_sqlite_find_statement(struct wbci_sink *s, enum wbci_sql kind,
 	return STEP_OK;
 }
 
-static void bind_value(sqlite3_stmt *stmt, int at, const struct wbc_value *v)
-{
-	switch (v->type) {
-	case WBC_INT64:
-		sqlite3_bind_int64(stmt, at, v->v.i);
-		break;
-	case WBC_DOUBLE:
-		sqlite3_bind_double(stmt, at, v->v.d);
-		break;
-	case WBC_TEXT:
-		sqlite3_bind_text64(stmt, at, v->v.p, v->bytes, SQLITE_STATIC,
-		                    SQLITE_UTF8);
-		break;
-	case WBC_BLOB:
-		sqlite3_bind_blob64(stmt, at, v->v.p, v->bytes, SQLITE_STATIC);
-		break;
-	default:
-		sqlite3_bind_null(stmt, at);
-		break;
-	}
-}
-
 /* A cell's delta at a parameter. */
 static void bind_delta(sqlite3_stmt *stmt, int at, const struct wbci_rowset *rs,
                        const struct wbci_row *row, unsigned cell)
@@ -103,24 +81,29 @@ static void bind_delta(sqlite3_stmt *stmt, int at, const struct wbci_rowset *rs,
 		sqlite3_bind_int64(stmt, at, (int64_t)row->delta[cell]);
 }
 
-/* What changes, in the order of the columns; returns the next parameter. */
-static int bind_changes(struct wbci_sink *s, sqlite3_stmt *stmt,
-                        const struct change *c)
+/* What changes, in the order of the columns, then the key. */
+static enum verdict bind_row(struct wbci_sink *s, sqlite3_stmt *stmt,
+                             uint64_t columns, const struct change *c)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
 	const struct wbc_value *value = c->values;
+	enum verdict v = STEP_OK;
 	int at = 1;
 
-	for (uint64_t left = c->columns; left; left &= left - 1) {
-		const struct wbci_column *column =
-			&rs->schema.columns[__builtin_ctzll(left)];
+	for (; columns && v == STEP_OK; columns &= columns - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(columns);
+		const struct wbci_column *column = &rs->schema.columns[i];
 
 		if (column->role == ROLE_COUNTER)
 			bind_delta(stmt, at++, rs, c->row, column->index);
 		else
-			bind_value(stmt, at++, value++);
+			v = wbci_sqlite_bind_value(s, stmt, at++, i, value++);
 	}
-	return at;
+	for (unsigned i = 0; i < rs->schema.n_keys && v == STEP_OK; i++)
+		v = wbci_sqlite_bind_value(s, stmt, at++,
+		                           rs->schema.key_column[i],
+		                           &c->keys[i]);
+	return v;
 }
 
 static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
@@ -153,15 +136,13 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 	sqlite3_stmt *stmt;
 	enum verdict v = wbci_sqlite_find_statement(s, kind, columns, &stmt);
 	bool several = false;
-	int at = 1;
 	int code;
 
 	if (v != STEP_OK)
 		return v;
-	if (columns)
-		at = bind_changes(s, stmt, c);
-	for (unsigned i = 0; i < s->work->rows.schema.n_keys; i++)
-		bind_value(stmt, at++, &c->keys[i]);
+	v = bind_row(s, stmt, columns, c);
+	if (v != STEP_OK)
+		return v;
 	c->found = false;
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		if (c->found)
@@ -364,7 +345,11 @@ static enum verdict run_insert(struct wbci_sink *s,
 	for (int i = 0; i < n; i++) {
 		uint64_t below = set & ((UINT64_C(1) << columns[i]) - 1);
 
-		bind_value(stmt, __builtin_popcountll(below) + 1, &values[i]);
+		v = wbci_sqlite_bind_value(s, stmt,
+		                           __builtin_popcountll(below) + 1,
+		                           columns[i], &values[i]);
+		if (v != STEP_OK)
+			return v;
 	}
 	sqlite3_step(stmt);
 	s->work->statements++;

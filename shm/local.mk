@@ -18,6 +18,8 @@ shm_libshm_la_SOURCES = \
 	shm/hot.h \
 	shm/index.c \
 	shm/index.h \
+	shm/json.c \
+	shm/json.h \
 	shm/key.c \
 	shm/key.h \
 	shm/lane.c \
@@ -62,6 +64,10 @@ shm_libshm_la_SOURCES = \
 	shm/tree_path.c \
 	shm/tree_path.h \
 	shm/tree_read.c \
+	shm/utf8.c \
+	shm/utf8.h \
+	shm/value.c \
+	shm/value.h \
 	shm/wake.c \
 	shm/wake.h \
 	shm/walk.c \

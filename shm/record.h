@@ -14,8 +14,7 @@
 #include "../api/wbc_table.h"
 #include "layout.h"
 #include "schema.h"
-
-#define WBCI_VALUE_MAX 1048576u /* bytes of a text or blob */
+#include "value.h"
 
 /*
  * Where a record goes: first p[0], then p[1], as a ring has it.  Both begin
@@ -37,12 +36,11 @@ struct wbci_span2 {
  * a column of its type.  Any column but a key may be NULL.
  *
  * Return: bytes, a multiple of 8, or
- *         -EINVAL       no values, more than columns, or one without bytes
+ *         -EINVAL       no values, or more than columns
  *         WBC_E_COLUMN  a name is not a column's, or a column is doubled
  *         WBC_E_TYPE    a value is not of its column's type
  *         WBC_E_KEY     a key column is missing or NULL
- *         WBC_E_NAN     NaN or infinite
- *         -E2BIG        a text or blob is over WBCI_VALUE_MAX
+ *         or what wbci_value_check() says of a value
  */
 int64_t wbci_record_size(const struct wbci_schema *s,
                          const struct wbc_value *values, size_t n,
@@ -86,8 +84,8 @@ int wbci_record_parse(const struct wbci_schema *s, const unsigned char *record,
  */
 
 /* May this column be given this value?  0, or what wbci_record_size() says. */
-int wbci_value_check(const struct wbci_column *column,
-                     const struct wbc_value *value);
+int wbci_column_check(const struct wbci_column *column,
+                      const struct wbc_value *value);
 
 /* Bytes of a checked value, a multiple of 8. */
 size_t wbci_value_bytes(const struct wbc_value *value);

@@ -18,9 +18,11 @@ C_TESTS = \
 	tests/unit/epoch \
 	tests/unit/error \
 	tests/unit/index \
+	tests/unit/json \
 	tests/unit/key \
 	tests/unit/lane \
 	tests/unit/long \
+	tests/unit/moment \
 	tests/unit/nospace \
 	tests/unit/page \
 	tests/unit/record \
@@ -63,6 +65,7 @@ FLUSHER_TESTS = \
 	tests/crash/takeover \
 	tests/crash/threads \
 	tests/crash/tight \
+	tests/crash/types \
 	tests/sink/updates \
 	tests/unit/rowset \
 	tests/unit/unapplied
@@ -139,6 +142,7 @@ tests_crash_libsweep_la_SOURCES = \
 	tests/crash/watch.c tests/crash/watch.h
 SWEEP_LIBS = tests/crash/libsweep.la tests/tap/libtap.la \
 	tools/libdump.la tools/libcli.la $(CLIENT_LIBS) -lm
+tests_unit_moment_LDADD = units/libunits.la $(LDADD)
 tests_crash_kills_LDADD = $(SWEEP_LIBS)
 tests_crash_sweep_LDADD = $(SWEEP_LIBS)
 
@@ -192,6 +196,8 @@ tests_crash_tight_LDADD = $(CRASH_LIBS)
 tests_sink_updates_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_sink_updates_LDADD = $(FLUSHER_TEST_LIBS)
 tests_unit_rowset_LDADD = $(FLUSHER_TEST_LIBS)
+tests_crash_types_LDADD = $(CRASH_LIBS)
+tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
 endif
