@@ -145,6 +145,7 @@ static int note_pieces(struct planning *p)
 	q->record = p->record;
 	q->planned_rows += p->rs.n_rows + p->rs.n_inserts;
 	q->planned_spec = p->rs.spec_hash;
+	q->planned_first = q->batches[0].first;
 	wbci_queue_drop_first(q, p->n);
 	error = wbci_unapplied_plan(p->f->unapplied, id, &p->rs);
 	q->waiting_rows = 0;

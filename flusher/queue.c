@@ -177,6 +177,7 @@ void wbci_queues_reset(struct wbci_queues *qs)
 		q->waiting_rows = 0;
 		q->waiting_inserts = 0;
 		q->planned_rows = 0;
+		q->planned_first = 0;
 		q->reconciled = false;
 	}
 }

@@ -66,6 +66,7 @@ struct wbci_queue {
 	uint64_t waiting_inserts; /* inserted rows in batches */
 	uint64_t planned_rows;    /* in pieces, of both kinds */
 	uint64_t planned_spec;    /* spec_hash of the outstanding pieces */
+	uint64_t planned_first;   /* no piece holds an earlier round; 0: unknown */
 
 	/* on the way to the sink */
 	bool in_flight;

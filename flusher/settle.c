@@ -260,6 +260,8 @@ static uint64_t settled_to(const struct wbci_flusher *f, struct wbci_queue *q)
 		settled = f->synced;
 	else if (!wbci_queue_outstanding(q))
 		settled = q->batches[0].first;
+	else
+		settled = q->planned_first;
 	if (settled > q->settled)
 		q->settled = settled;
 	return q->settled;

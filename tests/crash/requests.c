@@ -6,6 +6,7 @@
  * is over, and before it ends; and what it says became of a flush.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct state {
 	struct wbc *c;
 	struct wbc_table *a, *b, *log;
 	int64_t inserted;
+	_Atomic bool stop;
 };
 
 static void begin(struct state *s, const char *flush_interval)
@@ -117,6 +119,43 @@ static void on_request(void)
 	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), 0,
 	           "a flush without anything to write works");
 	tap_is_uint(result.rows_applied, 0, "and writes nothing");
+	end(&s);
+}
+
+/* Others who ask all the time, and wait for nothing. */
+static void *ask_on(void *arg)
+{
+	struct state *s = arg;
+
+	while (!s->stop) {
+		add(s->a, "busy", 1);
+		wbc_flush(s->c, NULL, 0, NULL);
+	}
+	return NULL;
+}
+
+static void beside_others(void)
+{
+	pthread_t others[3];
+	int64_t before;
+	struct state s;
+
+	begin(&s, "1h");
+	rig_start(&s.rig);
+	for (unsigned i = 0; i < 3; i++)
+		if (pthread_create(&others[i], NULL, ask_on, &s))
+			tap_bail("no thread");
+	for (unsigned i = 0; i < 20; i++) {
+		add(s.b, "mine", 1);
+		if (rig_flush(s.c))
+			break;
+	}
+	before = rig_sql_int(&s.rig, "SELECT n FROM b WHERE name='mine'");
+	tap_is_int(before, 20,
+	           "P2: flushes come to their end while others ask for more");
+	s.stop = true;
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(others[i], NULL);
 	end(&s);
 }
 
@@ -255,6 +294,7 @@ static void without_flusher(void)
 int main(void)
 {
 	on_request();
+	beside_others();
 	on_signal();
 	on_interval();
 	at_the_end(SIGTERM, "SIGTERM");
