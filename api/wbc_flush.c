@@ -99,9 +99,8 @@ static void add_tables(struct flush *f, const char *connection)
 {
 	const struct wbci_segment *s = f->s;
 
-	for (unsigned i = 0; i < s->geo.n_tables &&
-	                     order_acquire(&s->tables[i].spec);
-	     i++)
+	for (unsigned i = 0;
+	     i < s->geo.n_tables && order_acquire(&s->tables[i].spec); i++)
 		if (!connection || is_of(s, i, connection))
 			add_table(f, i);
 }

@@ -32,8 +32,8 @@ struct wbci_connection {
 	struct wbci_apply *apply; /* its thread, or NULL */
 	unsigned in_flight;       /* works that are on their way */
 
-	bool away;     /* as far as we know */
-	bool given_up; /* away in the final flush: not tried again */
+	bool away;      /* as far as we know */
+	bool given_up;  /* away in the final flush: not tried again */
 	unsigned tried; /* works that were sent in the final flush */
 	int64_t away_until_ns;
 	int64_t away_delay_ns;

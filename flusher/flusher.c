@@ -5,8 +5,8 @@
  * The collector's thread: its life, and its loop.
  *
  * It alone touches the segment, the journal and the queues, from start to
- * end; the sinks' threads (connection.h) see nothing but works.  It sleeps on the
- * segment's futex until a client, an answer, a signal's flag or the clock
+ * end; the sinks' threads (connection.h) see nothing but works.  It sleeps on
+ * the segment's futex until a client, an answer, a signal's flag or the clock
  * wants something.
  */
 #include "flusher.h"

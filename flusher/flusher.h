@@ -3,8 +3,9 @@
 
 /*
  * A flusher: a thread that takes what clients did to one segment into a
- * journal, and one for each database that it is written to.  The program is a main() around it;
- * a test can run several, each on a segment and a journal of its own.
+ * journal, and one for each database that it is written to.  The program is a
+ * main() around it; a test can run several, each on a segment and a journal of
+ * its own.
  *
  * who                 may call
  * any thread          wbci_flusher_flush, wbci_flusher_fd

@@ -89,8 +89,7 @@ int ctl_flush(const struct cli_command *c, int argc, char **argv)
 	if (argc > 1)
 		return cli_usage(c, "%s: one table, or none for all", argv[1]);
 	if (argc && connection)
-		return cli_usage(c,
-		                 "%s: a table or --connection, not both",
+		return cli_usage(c, "%s: a table or --connection, not both",
 		                 argv[0]);
 	rc = ctl_open(segment, &handle);
 	if (rc != CLI_OK)

@@ -33,6 +33,7 @@ int main(void)
 	r.extra[1] = "1000M";
 	o.flags = WBC_CREATE;
 	o.max_bytes = MAX_BYTES;
+	o.full_wait_ms = 60000;
 	error = wbc_open(&c, r.address, &o);
 	if (error)
 		tap_bail("open: %s", wbc_strerror(error));
