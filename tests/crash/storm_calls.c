@@ -199,7 +199,7 @@ static int do_passing(struct storm_actor *a)
 /* A row that is refused was not made: its number is used again. */
 static int insert(struct storm_actor *a, int timeout_ms, bool lie)
 {
-	static const char note[200] = "what happened";
+	char note[200];
 	struct wbc_value row[] = {
 		wbc_int64("desk", a->number),
 		wbc_int64("life", a->desk->life),
@@ -208,6 +208,7 @@ static int insert(struct storm_actor *a, int timeout_ms, bool lie)
 	};
 	int error = 0;
 
+	memset(note, 'n', sizeof(note));
 	atomic_store(&a->desk->pending, STORM_INSERT);
 	if (!lie)
 		error = wbc_insert(a->events, row, 4, timeout_ms);
