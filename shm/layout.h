@@ -444,7 +444,7 @@ struct value_shm {
 	uint8_t column;
 	uint8_t type; /* enum wbc_type */
 	uint16_t reserved;
-	uint32_t bytes; /* 8 for numbers, 0 for NULL */
+	uint32_t bytes; /* 8 for numbers, bools and timestamps, 0 for NULL */
 };
 static_assert(sizeof(struct record_shm) == 8, "record_shm grew");
 static_assert(sizeof(struct value_shm) == 8, "value_shm grew");
