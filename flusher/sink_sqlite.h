@@ -51,9 +51,9 @@ struct target {
 	struct target *next;
 	char table[WBCI_TABLE_NAME];
 	uint64_t spec_hash;
-	bool seen;       /* its columns are known, as of: */
-	int64_t version; /* of the database's schema */
-	bool checked;    /* its keys are told apart */
+	bool seen;                         /* its columns are known, as of: */
+	int64_t version;                   /* of the database's schema */
+	bool checked;                      /* its keys are told apart */
 	uint8_t affinity[WBC_COLUMNS_MAX]; /* of the database's columns */
 	struct statement statements[STATEMENTS];
 };

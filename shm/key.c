@@ -102,9 +102,9 @@ static int put_bool(bool truth, unsigned char *key, size_t at)
 }
 
 /*
- * A text or blob before other columns.  Its end sorts before any byte that a longer
- * text could have there: 00 00 is less than 00 ff, which is a zero byte, and
- * than 01, which is the least other.
+ * A text or blob before other columns.  Its end sorts before any byte that a
+ * longer text could have there: 00 00 is less than 00 ff, which is a zero byte,
+ * and than 01, which is the least other.
  */
 static int put_ended_text(const struct wbc_value *v, unsigned char *key,
                           size_t at)

@@ -54,12 +54,9 @@ struct word {
  * that it can say "none of these".
  */
 static const char *const type_names[] = {
-	[WBC_INT64] = "int",
-	[WBC_DOUBLE] = "double",
-	[WBC_TEXT] = "text",
-	[WBC_BLOB] = "blob",
-	[WBC_BOOL] = "bool",
-	[WBC_JSON] = "json",
+	[WBC_INT64] = "int",           [WBC_DOUBLE] = "double",
+	[WBC_TEXT] = "text",           [WBC_BLOB] = "blob",
+	[WBC_BOOL] = "bool",           [WBC_JSON] = "json",
 	[WBC_TIMESTAMP] = "timestamp",
 };
 
@@ -235,8 +232,8 @@ static int check_kind(const struct cursor *c, const struct word *name,
 		              "add int, text, double, blob, bool, json, "
 		              "timestamp or counter",
 		              column->name);
-	if (column->role == ROLE_KEY && (column->type == WBC_DOUBLE ||
-	                                 column->type == WBC_JSON))
+	if (column->role == ROLE_KEY &&
+	    (column->type == WBC_DOUBLE || column->type == WBC_JSON))
 		return refuse(c, name->at, WBC_E_SPEC,
 		              "key column \"%s\" cannot be a %s, %s; "
 		              "make it int, text, bool, timestamp or blob",
