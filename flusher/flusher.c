@@ -4,10 +4,10 @@
 /*
  * The collector's thread: its life, and its loop.
  *
- * It alone touches the segment, the journal and the queues, from start to
- * end; the sinks' threads (connection.h) see nothing but works.  It sleeps on
- * the segment's futex until a client, an answer, a signal's flag or the clock
- * wants something.
+ * It alone touches the journal, the queues and, but for the slots of the dead
+ * (reaper.h), the segment, from start to end; the sinks' threads (connection.h)
+ * see nothing but works.  It sleeps on the segment's futex until a client, an
+ * answer, a signal's flag or the clock wants something.
  */
 #include "flusher.h"
 

@@ -6,7 +6,9 @@
  *
  * It has nothing else to do, so that a death is found soon however long a
  * round, a commit or the database takes.  Nobody tells of a death but a lock
- * that is gone: it looks at all process slots four times a second.
+ * that is gone: it looks at all process slots four times a second.  To the
+ * collector, which sweeps, tidies and revokes meanwhile, it is what a client
+ * is that gives its own slots back.
  */
 #ifndef WBCI_REAPER_H
 #define WBCI_REAPER_H

@@ -4,9 +4,10 @@
 /*
  * What the flusher does for the segment itself, in small steps between its
  * rounds: what the dead leaked is swept, entries that are idle are removed,
- * retired blocks freed, and memory is had before it is needed.  Nothing here waits: what needs a grace period is gone on with when
- * it has ended, so a client that is stopped in a section delays the return of
- * memory and nothing else.
+ * retired blocks freed, and memory is had before it is needed.  Nothing here
+ * waits: what needs a grace period is gone on with when it has ended, so a
+ * client that is stopped in a section delays the return of memory and nothing
+ * else.
  */
 #ifndef WBCI_UPKEEP_H
 #define WBCI_UPKEEP_H

@@ -162,6 +162,13 @@ static bool mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
 	return true;
 }
 
+/*
+ * A dead entry that cannot be unlinked was unlinked by another, or pushed down
+ * into a node, and a word that names a node goes on doing so: the second look
+ * is the last that a sound segment needs.
+ */
+#define LOOKS_MOST 4u
+
 /* Where the walk is: a word of a node, and the hash that leads to it. */
 struct place {
 	struct node_shm *node;
@@ -174,29 +181,34 @@ static struct node_shm *mark_word(struct wbci_sweep *sw, order_u64 *at,
                                   uint64_t hash)
 {
 	const struct wbci_segment *s = &sw->client->segment;
-	uint64_t word;
+	uint64_t word, offset;
+	unsigned looks = 0;
 
-	/* Each time round somebody unlinks a dead entry, or pushes it down,
-	 * and a word that names a node goes on doing so. */
 	do {
 		/* ORDER index.publish, acquire: what it names is whole. */
 		word = order_acquire(at);
 		if ((word & 3) == INDEX_EMPTY)
 			return NULL;
-	} while ((word & 3) == INDEX_ENTRY && !mark_entry(sw, at, word));
-	if ((word & 3) == INDEX_ENTRY)
+	} while ((word & 3) == INDEX_ENTRY && !mark_entry(sw, at, word) &&
+	         ++looks < LOOKS_MOST);
+	offset = wbci_ref_offset(word);
+	if ((word & 3) == INDEX_ENTRY) {
+		/* Whatever somebody makes of the word, it stays in use. */
+		if (looks == LOOKS_MOST)
+			mark(sw, offset, sizeof(struct entry_shm));
 		return NULL;
+	}
 	/* Closing: left by a flusher that died, or ours: then it is found
 	 * full, and tried again some day.  Relaxed: it goes on with what
 	 * whoever linked the node released. */
 	if ((word & 3) == INDEX_CLOSING)
 		order_cas_relaxed(at, &word,
 		                  (word & ~UINT64_C(3)) | INDEX_NODE);
-	if (!mark(sw, wbci_ref_offset(word), sizeof(struct node_shm)))
+	if (!mark(sw, offset, sizeof(struct node_shm)))
 		return NULL;
 	if (sw->pruning)
 		wbci_prune_word(sw->pruning, at, hash);
-	return wbci_at(s, wbci_ref_offset(word));
+	return wbci_at(s, offset);
 }
 
 /* One root word, and all that hangs below it.  Returns words looked at. */

@@ -13,6 +13,8 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,7 +217,8 @@ static void death_in_a_round(struct state *s)
 	began = cycle(s);
 	if (pthread_create(&thread, NULL, sync_rows, s))
 		tap_bail("no thread");
-	while (cycle(s) == began)
+	died_ms = rig_now_ms();
+	while (cycle(s) == began && rig_now_ms() < died_ms + RIG_PATIENCE_MS)
 		sched_yield();
 	kill(pid, SIGKILL);
 	died_ms = rig_now_ms();

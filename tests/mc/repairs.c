@@ -126,6 +126,14 @@ static void reaper(void)
 	sweeper();
 }
 
+/* A reaper of its own, beside a flusher that sweeps. */
+static void reaping_thread(void)
+{
+	unsigned in_section;
+
+	wbci_reap(mc_segment(), &in_section);
+}
+
 /* Only if the first one died. */
 static void next_reaper(void)
 {
@@ -216,6 +224,24 @@ static const struct mc_scenario scenarios[] = {
          .check = check,
          .immortal = 1,
          .deaths = 1,
+         .atomic_copies = true},
+	{.name = "reaped-beside-sweep",
+         .says = "P6: who is reaped while a sweep runs loses nothing either",
+         .setup = setup_wanted,
+         .thread = {sweeper, clasher, reaping_thread},
+         .check = check,
+         .immortal = 5,
+         .deaths = 1,
+         .preemptions = 1},
+	{.name = "removed-beside-reaper",
+         .says = "P6: nor who is reaped while entries are removed and pruned",
+         .setup = setup_two,
+         .thread = {successor, pruning_remover, second_clasher,
+                    reaping_thread},
+         .check = check,
+         .immortal = 11,
+         .deaths = 1,
+         .preemptions = 1,
          .atomic_copies = true},
 	{.name = "sweeper-dies",
          .says = "P6: a sweep that its flusher's death cuts short is made anew",
