@@ -54,7 +54,8 @@ static int lock_segment(struct wbci_flusher *f, const struct wbci_segment *s,
 	if (fd < 0)
 		return wbci_say(m, fd, "segment: %s: %s", s->path,
 		                strerror(-fd));
-	error = wbci_lock_file(fd, &lock);
+	error = wbci_lock_file(fd, &lock,
+	                       (pid_t)order_load(&s->control->flusher_pid));
 	if (!error) {
 		f->segment_lock = fd;
 		wbci_point(POINT_START_LOCKED);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -61,6 +62,17 @@ static void read_holder(int fd, char *holder, size_t size)
 	holder[strspn(holder, "pid 0123456789")] = '\0';
 }
 
+/* The pid in it, or 0. */
+static pid_t holder_pid(const char *holder)
+{
+	long pid;
+
+	if (strncmp(holder, "pid ", 4))
+		return 0;
+	pid = strtol(holder + 4, NULL, 10);
+	return pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
 int wbci_journal_lock(const char *dir, bool create,
                       const struct wbci_message *m)
 {
@@ -82,7 +94,8 @@ int wbci_journal_lock(const char *dir, bool create,
 	if (fd < 0)
 		return wbci_say(m, -errno, "journal: %s: cannot open: %s", path,
 		                strerror(errno));
-	error = wbci_lock_file(fd, &lock);
+	read_holder(fd, holder, sizeof(holder));
+	error = wbci_lock_file(fd, &lock, holder_pid(holder));
 	if (error) {
 		read_holder(fd, holder, sizeof(holder));
 		close(fd);
