@@ -118,12 +118,9 @@ bool wbci_setting_read(const struct wbci_setting *k, const char *text, void *to)
 		return units_mode(text, &n) && n &&
 		       (*(uint32_t *)to = (uint32_t)n, true);
 	case SETTING_AGE:
-		if (!strcmp(text, "never")) {
-			*(uint32_t *)to = UINT32_MAX;
-			return true;
-		}
-		/* fall through */
 	case SETTING_TIME:
+		if (k->kind == SETTING_AGE && !strcmp(text, "never"))
+			return *(uint32_t *)to = UINT32_MAX, true;
 		return units_duration(text, &ms) && ms && ms <= k->most_ms &&
 		       (*(uint32_t *)to = (uint32_t)ms, true);
 	}

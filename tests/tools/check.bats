@@ -100,7 +100,7 @@ finds()
 @test "finds a page of a thread slot that is nobody's" {
 	fill
 	word=$((words_off + 8 * page1))
-	poke_u64 "$word" $(($(u64 "$word") & ~(0xffff << 12) | 9 << 12))
+	poke_u64 "$word" $(($(u64 "$word") & ~(0xffff << 12) | 5 << 12))
 	finds page "which is nobody's"
 }
 
