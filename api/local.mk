@@ -14,10 +14,12 @@ noinst_LTLIBRARIES += api/libapi.la
 api_libapi_la_CFLAGS = $(LIB_CFLAGS)
 api_libapi_la_SOURCES = \
 	api/handle.h \
+	api/row.h \
 	api/wbc_counter.c \
 	api/wbc_error.c \
 	api/wbc_flush.c \
 	api/wbc_insert.c \
 	api/wbc_open.c \
+	api/wbc_read.c \
 	api/wbc_row.c \
 	api/wbc_table.c

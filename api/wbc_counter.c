@@ -13,11 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../shm/cell.h"
-#include "../shm/entry.h"
-#include "../shm/epoch.h"
-#include "../shm/key.h"
-#include "handle.h"
+#include "row.h"
 
 /* Remember where the entry is, while in the section that found it. */
 static void remember(struct wbc_counter *counter, struct wbci_place *place,
@@ -248,40 +244,44 @@ int wbc_counter_add_double(struct wbc_counter *counter, double delta)
 	return error;
 }
 
-/* Total first, as wbc_read_int64(). */
-static int load_cell(struct wbc_counter *counter, enum wbc_type type,
-                     uint64_t *origin, uint64_t *total)
+/* The value of the counter's cell, asked for if it is not known. */
+static int read_counter(struct wbc_counter *counter, int64_t *i, double *d)
 {
+	struct asking asked = {0, false};
 	struct wbci_thread *t;
 	struct entry_shm *e;
-	int error;
+	int result, error;
+	uint64_t offset;
+	bool known;
 
-	if (counter->type != type)
-		return WBC_E_TYPE;
 	error = wbci_handle_thread(counter->client, &t);
-	if (!error)
+	while (!error) {
 		error = open_entry(counter, t, &e);
-	if (error)
-		return error;
-	/* ORDER cell.origin, acquire: before the origin. */
-	*total = order_acquire(wbci_entry_total(e, counter->cell));
-	*origin = order_acquire(wbci_entry_origin(e, counter->cell));
-	wbci_exit(t);
-	return 0;
+		if (error)
+			break;
+		result = i ? wbci_row_int64(e, counter->cell, i)
+		           : wbci_row_double(e, counter->cell, d);
+		known = wbci_row_known(counter->table, e,
+		                       result != WBC_E_UNKNOWN, &asked);
+		offset = wbci_offset(&counter->client->segment, e);
+		wbci_exit(t);
+		if (known)
+			return result;
+		error = wbci_row_ask(t, offset, &asked);
+		if (error && result != WBC_E_UNKNOWN)
+			return result;
+	}
+	return error;
 }
 
 int wbc_counter_read(struct wbc_counter *counter, int64_t *value)
 {
-	uint64_t origin, total;
-	int error = load_cell(counter, WBC_INT64, &origin, &total);
-
-	return error ? error : wbci_cell_value_int64(origin, total, value);
+	return counter->type == WBC_INT64 ? read_counter(counter, value, NULL)
+	                                  : WBC_E_TYPE;
 }
 
 int wbc_counter_read_double(struct wbc_counter *counter, double *value)
 {
-	uint64_t origin, total;
-	int error = load_cell(counter, WBC_DOUBLE, &origin, &total);
-
-	return error ? error : wbci_cell_value_double(origin, total, value);
+	return counter->type == WBC_DOUBLE ? read_counter(counter, NULL, value)
+	                                   : WBC_E_TYPE;
 }

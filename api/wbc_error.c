@@ -78,6 +78,12 @@ static const struct words errors[] = {
 	WBC(WBC_E_JOURNAL,
 	    "The segment and the journal do not belong together; give "
 	    "wbc-flusher the --journal that the segment was used with."),
+	WBC(WBC_E_JSON,
+	    "A json value is not JSON as RFC 8259 has it, or is nested too "
+	    "deeply; mend it, or declare the column as text."),
+	WBC(WBC_E_UTF8,
+	    "A text is not UTF-8, or has a NUL, which databases refuse; "
+	    "convert it, or declare the column as blob."),
 
 	SYS(E2BIG,
 	    "A key, value or row is too large, or there are too many columns "
@@ -150,7 +156,8 @@ static const struct words errors[] = {
 	    "The operation is not permitted; check the user, and the limits "
 	    "that the container sets."),
 	SYS(ERANGE,
-	    "The sum would leave the range of the counter; nothing was added."),
+	    "The sum would leave the range of the counter, or a timestamp the "
+	    "years 1 to 9999; nothing was written."),
 	SYS(EROFS,
 	    "The file system is read-only; use another address, or mount it "
 	    "writable."),

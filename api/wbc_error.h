@@ -35,6 +35,8 @@ extern "C" {
 #define WBC_E_SPEC (-10017)      /* a table specification does not parse */
 #define WBC_E_OWNER (-10018)     /* file of another user, or not a file */
 #define WBC_E_JOURNAL (-10019)   /* the journal is not this segment's */
+#define WBC_E_JSON (-10020)      /* a json value is no JSON */
+#define WBC_E_UTF8 (-10021)      /* a text is not UTF-8, or has a NUL */
 
 /**
  * wbc_strerror() - what an error number means, and what to do

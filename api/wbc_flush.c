@@ -70,32 +70,39 @@ int wbc_sync(struct wbc *c, int timeout_ms)
 /* The tables that a flush is about, and what they had counted before. */
 struct flush {
 	const struct wbci_segment *s;
-	unsigned first;
-	unsigned end;
+	unsigned n;
+	uint8_t table[WBC_TABLES_MAX];
+	uint64_t want[WBC_TABLES_MAX]; /* the round that each is to reach */
 	uint64_t applied[WBC_TABLES_MAX];
 	uint64_t refused[WBC_TABLES_MAX];
 };
 
-static void count_before(struct flush *f)
+static void add_table(struct flush *f, unsigned table)
 {
-	for (unsigned i = f->first; i < f->end; i++) {
-		f->applied[i] = order_acquire(&f->s->tables[i].rows_applied);
-		f->refused[i] = order_acquire(&f->s->tables[i].rows_refused);
-	}
+	f->applied[f->n] = order_acquire(&f->s->tables[table].rows_applied);
+	f->refused[f->n] = order_acquire(&f->s->tables[table].rows_refused);
+	f->table[f->n++] = (uint8_t)table;
 }
 
-static struct flush begin_flush(const struct wbci_segment *s,
-                                const struct wbc_table *t)
+/* Is it one of a connection's?  A damaged one is nobody's. */
+static bool is_of(const struct wbci_segment *s, unsigned table,
+                  const char *connection)
 {
-	struct flush f = {.s = s};
+	struct wbci_schema schema;
 
-	f.first = t ? t->number : 0;
-	f.end = t ? t->number + 1 : 0;
-	while (!t && f.end < s->geo.n_tables &&
-	       order_acquire(&s->tables[f.end].spec))
-		f.end++;
-	count_before(&f);
-	return f;
+	return !wbci_table_schema(s, table, &schema, NULL) &&
+	       !strcmp(schema.connection, connection);
+}
+
+/* All tables, or those of a connection. */
+static void add_tables(struct flush *f, const char *connection)
+{
+	const struct wbci_segment *s = f->s;
+
+	for (unsigned i = 0;
+	     i < s->geo.n_tables && order_acquire(&s->tables[i].spec); i++)
+		if (!connection || is_of(s, i, connection))
+			add_table(f, i);
 }
 
 static void name_table(const struct flush *f, unsigned table,
@@ -110,15 +117,16 @@ static void name_table(const struct flush *f, unsigned table,
 	wbci_table_parked(f->s, table, result->message);
 }
 
-/* The first table that is not settled, or f->end. */
-static unsigned first_pending(const struct flush *f, uint64_t want)
+/* The place of the first table that is not settled, or f->n. */
+static unsigned first_pending(const struct flush *f)
 {
-	for (unsigned i = f->first; i < f->end; i++) {
+	for (unsigned i = 0; i < f->n; i++) {
 		/* ORDER round.settled, acquire: its outcome is there. */
-		if (order_acquire(&f->s->tables[i].settled) < want)
+		if (order_acquire(&f->s->tables[f->table[i]].settled) <
+		    f->want[i])
 			return i;
 	}
-	return f->end;
+	return f->n;
 }
 
 /* What became of all tables; the worst first. */
@@ -127,30 +135,29 @@ static int outcome(const struct flush *f, struct wbc_flush_result *result)
 	char text[WBCI_TABLE_MESSAGE];
 	int error = 0;
 
-	for (unsigned i = f->first; i < f->end; i++) {
-		const struct table_shm *shm = &f->s->tables[i];
+	for (unsigned i = 0; i < f->n; i++) {
+		const struct table_shm *shm = &f->s->tables[f->table[i]];
 		uint64_t refused = order_acquire(&shm->rows_refused) -
 		                   f->refused[i];
-		int parked = wbci_table_parked(f->s, i, text);
+		int parked = wbci_table_parked(f->s, f->table[i], text);
 
 		result->rows_applied += order_acquire(&shm->rows_applied) -
 		                        f->applied[i];
 		result->rows_refused += refused;
 		if (parked) {
 			result->tables_parked++;
-			name_table(f, i, result);
+			name_table(f, f->table[i], result);
 			error = error && error != WBC_E_REFUSED ? error
 			                                        : parked;
 		} else if (refused) {
-			name_table(f, i, result);
+			name_table(f, f->table[i], result);
 			error = error ? error : WBC_E_REFUSED;
 		}
 	}
 	return error;
 }
 
-static int wait_settled(const struct wait *w, const struct flush *f,
-                        uint64_t want)
+static int wait_settled(const struct wait *w, const struct flush *f)
 {
 	struct control_shm *control = w->client->segment.control;
 	int error;
@@ -159,11 +166,25 @@ static int wait_settled(const struct wait *w, const struct flush *f,
 		/* ORDER wake.event, acquire: loaded before what it is about. */
 		uint32_t seen = order_acquire(&control->event);
 
-		if (first_pending(f, want) == f->end)
+		if (first_pending(f) == f->n)
 			return 0;
 		error = wait_on(w, seen);
 	} while (!error);
 	return error;
+}
+
+/* Wait for the tables that were asked for. */
+static int end_flush(const struct wait *w, const struct flush *f,
+                     struct wbc_flush_result *result)
+{
+	int error = wait_settled(w, f);
+	unsigned pending = first_pending(f);
+	int ended;
+
+	if (error && pending != f->n)
+		name_table(f, f->table[pending], result);
+	ended = outcome(f, result);
+	return error ? error : ended;
 }
 
 int wbc_flush(struct wbc *c, const struct wbc_table *t, int timeout_ms,
@@ -172,10 +193,10 @@ int wbc_flush(struct wbc *c, const struct wbc_table *t, int timeout_ms,
 	const struct wbci_segment *s = &c->client->segment;
 	struct wait w = begin_wait(c->client, timeout_ms);
 	struct wbc_flush_result none;
+	struct flush f = {.s = s};
 	struct wbci_thread *thread;
-	struct flush f;
 	uint64_t want;
-	int error, ended;
+	int error;
 
 	if (!result)
 		result = &none;
@@ -183,12 +204,37 @@ int wbc_flush(struct wbc *c, const struct wbc_table *t, int timeout_ms,
 	error = wbci_handle_thread(c->client, &thread);
 	if (error)
 		return error;
-	f = begin_flush(s, t);
+	if (t)
+		add_table(&f, t->number);
+	else
+		add_tables(&f, NULL);
 	want = wbci_want(c->client, t ? &s->tables[t->number].want
 	                              : &s->control->flush_want);
-	error = wait_settled(&w, &f, want);
-	if (error && first_pending(&f, want) != f.end)
-		name_table(&f, first_pending(&f, want), result);
-	ended = outcome(&f, result);
-	return error ? error : ended;
+	for (unsigned i = 0; i < f.n; i++)
+		f.want[i] = want;
+	return end_flush(&w, &f, result);
+}
+
+int wbc_flush_connection(struct wbc *c, const char *connection, int timeout_ms,
+                         struct wbc_flush_result *result)
+{
+	const struct wbci_segment *s = &c->client->segment;
+	struct wait w = begin_wait(c->client, timeout_ms);
+	struct wbc_flush_result none;
+	struct flush f = {.s = s};
+	struct wbci_thread *thread;
+	int error;
+
+	if (!result)
+		result = &none;
+	memset(result, 0, sizeof(*result));
+	error = wbci_handle_thread(c->client, &thread);
+	if (error)
+		return error;
+	add_tables(&f, connection);
+	if (!f.n)
+		return -ENOENT;
+	for (unsigned i = 0; i < f.n; i++)
+		f.want[i] = wbci_want(c->client, &s->tables[f.table[i]].want);
+	return end_flush(&w, &f, result);
 }

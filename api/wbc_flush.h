@@ -71,6 +71,26 @@ struct wbc_flush_result {
 WBC_API int wbc_flush(struct wbc *c, const struct wbc_table *t, int timeout_ms,
                       struct wbc_flush_result *result);
 
+/**
+ * wbc_flush_connection() - the same for the tables of one connection
+ * @c:          cache handle
+ * @connection: its name, as it stands before the dot where a table is
+ *              declared; "default" if there is none
+ * @timeout_ms: how long to wait; -1 without end
+ * @result:     receives details, whatever the return value; NULL if unwanted
+ *
+ * Waits for tables of this connection only, so a database that is away holds
+ * up nobody who flushes to another one.
+ *
+ * Progress: none, it waits for the flusher and the database.
+ * Blocks: up to @timeout_ms.   Fork: safe.
+ *
+ * Return: as wbc_flush(), or -ENOENT: no table of that connection is declared
+ */
+WBC_API int wbc_flush_connection(struct wbc *c, const char *connection,
+                                 int timeout_ms,
+                                 struct wbc_flush_result *result);
+
 #ifdef __cplusplus
 }
 #endif

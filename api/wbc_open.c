@@ -74,6 +74,8 @@ int wbc_open(struct wbc **c, const char *address,
 	}
 	if (o->full_wait_ms)
 		new->client->full_wait_ms = o->full_wait_ms;
+	if (o->load_wait_ms)
+		new->client->load_wait_ms = o->load_wait_ms;
 	wbci_say(&m, 0, "%s", "");
 	*c = new;
 	return 0;

@@ -38,6 +38,9 @@ struct wbc;
  * @full_wait_ms: how long a call that makes a new row may wait for memory, in
  *                a full segment in which a flusher is at work; 0 means 1000,
  *                negative not to wait
+ * @load_wait_ms: how long a call that reads a row may wait for the flusher to
+ *                read it from the database; 0 means 1000, negative not to
+ *                wait: what is not known then is WBC_E_UNKNOWN
  * @message:      where to put words about a failure; NULL for none
  * @message_size: bytes at @message; it is always NUL-terminated
  */
@@ -51,13 +54,14 @@ struct wbc_options {
 	uint32_t threads;
 	uint32_t lane_bytes;
 	int32_t full_wait_ms;
+	int32_t load_wait_ms;
 	char *message;
 	size_t message_size;
 };
 
 #define WBC_OPTIONS_INIT                                                       \
 	{                                                                      \
-		0, 0, -1, 0, 0, 0, 0, 0, 0, NULL, 0                               \
+		0, 0, -1, 0, 0, 0, 0, 0, 0, 0, NULL, 0                            \
 	}
 
 /**

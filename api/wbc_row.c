@@ -1,80 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Copyright the wbcshm authors */
 
-/* Adding to rows by key, and reading them. */
+/* Adding to rows by key. */
 #include <errno.h>
 #include <float.h>
 
-#include "../shm/cell.h"
-#include "../shm/entry.h"
-#include "../shm/epoch.h"
 #include "../shm/hot.h"
-#include "../shm/key.h"
-#include "handle.h"
-
-/* The cell of a counted column of a type. */
-static inline int find_cell(const struct wbc_table *t, unsigned column,
-                            enum wbc_type type)
-{
-	const struct wbci_column *c;
-
-	if (column >= t->schema.n_columns)
-		return WBC_E_COLUMN;
-	c = &t->schema.columns[column];
-	if (c->role != ROLE_COUNTER)
-		return WBC_E_COLUMN;
-	return c->type == type ? c->index : WBC_E_TYPE;
-}
-
-static inline int make_key(const struct wbc_table *t,
-                           const struct wbc_value *values, size_t n,
-                           struct wbci_key *k, unsigned char *bytes)
-{
-	int len = wbci_key_encode(&t->schema, values, n, bytes);
-
-	if (len < 0)
-		return len;
-	wbci_key_init(&t->client->segment, k, SPACE_ROW,
-	              (uint8_t)t->number, bytes, (uint16_t)len);
-	return 0;
-}
-
-/* An operation on one row: everything that its section needs. */
-struct row {
-	struct wbci_thread *thread;
-	struct entry_shm *entry;
-	uint64_t offset;
-	int cell;
-};
-
-/* Find or make the row, and enter a section in which its entry is LIVE. */
-static inline int open_row(struct wbc_table *t, const struct wbc_value *key,
-                           size_t n_key, unsigned column, enum wbc_type type,
-                           struct row *row)
-{
-	unsigned char bytes[WBC_KEY_MAX];
-	struct wbci_key k;
-	int error;
-
-	row->cell = find_cell(t, column, type);
-	if (row->cell < 0)
-		return row->cell;
-	error = make_key(t, key, n_key, &k, bytes);
-	if (error)
-		return error;
-	error = wbci_handle_thread(t->client, &row->thread);
-	if (error)
-		return error;
-	return wbci_entry_open(row->thread, &k, &t->schema, &row->entry,
-	                       &row->offset);
-}
-
-static uint64_t row_origin(const struct row *row)
-{
-	/* ORDER cell.origin, acquire: see wbc_read_int64(). */
-	return order_acquire(
-	        wbci_entry_origin(row->entry, (unsigned)row->cell));
-}
+#include "row.h"
 
 static __attribute__((noinline)) int
 add_slow(struct wbc_table *t, const struct wbc_value *key, size_t n_key,
@@ -84,7 +16,7 @@ add_slow(struct wbc_table *t, const struct wbc_value *key, size_t n_key,
 	uint64_t total;
 	int error;
 
-	error = open_row(t, key, n_key, column, WBC_INT64, &row);
+	error = row_open(t, key, n_key, column, WBC_INT64, &row);
 	if (error)
 		return error;
 	error = wbci_cell_add_int64(row.thread, row.entry, (unsigned)row.cell,
@@ -169,13 +101,45 @@ int wbc_add_double(struct wbc_table *t, const struct wbc_value *key,
 
 	if (!isfinite(delta))
 		return WBC_E_NAN;
-	error = open_row(t, key, n_key, column, WBC_DOUBLE, &row);
+	error = row_open(t, key, n_key, column, WBC_DOUBLE, &row);
 	if (error)
 		return error;
 	error = wbci_cell_add_double(row.thread, row.entry, (unsigned)row.cell,
 	                             delta, &total);
 	wbci_exit(row.thread);
 	return error;
+}
+
+/*
+ * Find or make the row, and enter a section in which what the database has is
+ * known: *origin, as far as it can be.  It is acquired before the total is
+ * added to, so the sum is no older.
+ */
+static int open_asked(struct wbc_table *t, const struct wbc_value *key,
+                      size_t n_key, unsigned column, enum wbc_type type,
+                      struct row *row, uint64_t *origin)
+{
+	uint64_t unknown = type == WBC_INT64 ? WBCI_INT64_UNKNOWN
+	                                     : WBCI_DOUBLE_UNKNOWN;
+	struct asking asked = {0, false};
+	int error;
+
+	for (;;) {
+		error = row_open(t, key, n_key, column, type, row);
+		if (error)
+			return error;
+		/* ORDER cell.origin, acquire: see wbci_row_int64(). */
+		*origin = order_acquire(
+			wbci_entry_origin(row->entry, (unsigned)row->cell));
+		if (wbci_row_known(t, row->entry, *origin != unknown, &asked))
+			return 0;
+		wbci_exit(row->thread);
+		error = wbci_row_ask(row->thread, row->offset, &asked);
+		if (error && *origin == unknown)
+			return error;
+		/* Not in time: what is known has to do. */
+		asked.answered |= error != 0;
+	}
 }
 
 int wbc_add_get_int64(struct wbc_table *t, const struct wbc_value *key,
@@ -187,14 +151,13 @@ int wbc_add_get_int64(struct wbc_table *t, const struct wbc_value *key,
 	int64_t value;
 	int error;
 
-	error = open_row(t, key, n_key, column, WBC_INT64, &row);
+	error = open_asked(t, key, n_key, column, WBC_INT64, &row, &origin);
 	if (error)
 		return error;
-	origin = row_origin(&row);
 	error = wbci_cell_value_int64(
-	        origin,
-	        order_load(wbci_entry_total(row.entry, (unsigned)row.cell)),
-	        &value);
+		origin,
+		order_load(wbci_entry_total(row.entry, (unsigned)row.cell)),
+		&value);
 	if (!error && __builtin_add_overflow(value, delta, &value))
 		error = -ERANGE;
 	if (!error)
@@ -222,14 +185,13 @@ int wbc_add_get_double(struct wbc_table *t, const struct wbc_value *key,
 
 	if (!isfinite(delta))
 		return WBC_E_NAN;
-	error = open_row(t, key, n_key, column, WBC_DOUBLE, &row);
+	error = open_asked(t, key, n_key, column, WBC_DOUBLE, &row, &origin);
 	if (error)
 		return error;
-	origin = row_origin(&row);
 	error = wbci_cell_value_double(
-	        origin,
-	        order_load(wbci_entry_total(row.entry, (unsigned)row.cell)),
-	        &value);
+		origin,
+		order_load(wbci_entry_total(row.entry, (unsigned)row.cell)),
+		&value);
 	if (!error && !isfinite(value + delta))
 		error = -ERANGE;
 	if (!error)
@@ -243,63 +205,4 @@ int wbc_add_get_double(struct wbc_table *t, const struct wbc_value *key,
 		value = delta < 0 ? -DBL_MAX : DBL_MAX;
 	*total = value;
 	return 0;
-}
-
-/*
- * Both words of a cell.  The total is loaded first: an origin that is newer
- * than the total it is added to is the same number, except that it knows
- * more of what others did to the database.
- */
-static int load_cell(struct wbc_table *t, const struct wbc_value *key,
-                     size_t n_key, unsigned column, enum wbc_type type,
-                     uint64_t *origin, uint64_t *total)
-{
-	unsigned char bytes[WBC_KEY_MAX];
-	struct wbci_key k;
-	struct row row;
-	int error;
-
-	row.cell = find_cell(t, column, type);
-	if (row.cell < 0)
-		return row.cell;
-	error = make_key(t, key, n_key, &k, bytes);
-	if (!error)
-		error = wbci_handle_thread(t->client, &row.thread);
-	if (error)
-		return error;
-	error = wbci_entry_find(row.thread, &k, &row.entry, &row.offset);
-	if (error)
-		return error == -ENOENT ? WBC_E_UNKNOWN : error;
-	if (row.cell >= row.entry->n_cells ||
-	    !wbci_in_page(&t->client->segment, row.offset,
-	                  wbci_entry_bytes((unsigned)row.cell + 1, 0))) {
-		error = WBC_E_CORRUPT;
-	} else {
-		/* ORDER cell.origin, acquire: before the origin. */
-		*total = order_acquire(
-		        wbci_entry_total(row.entry, (unsigned)row.cell));
-		*origin = row_origin(&row);
-	}
-	wbci_exit(row.thread);
-	return error;
-}
-
-int wbc_read_int64(struct wbc_table *t, const struct wbc_value *key,
-                   size_t n_key, unsigned column, int64_t *value)
-{
-	uint64_t origin, total;
-	int error = load_cell(t, key, n_key, column, WBC_INT64, &origin,
-	                      &total);
-
-	return error ? error : wbci_cell_value_int64(origin, total, value);
-}
-
-int wbc_read_double(struct wbc_table *t, const struct wbc_value *key,
-                    size_t n_key, unsigned column, double *value)
-{
-	uint64_t origin, total;
-	int error = load_cell(t, key, n_key, column, WBC_DOUBLE, &origin,
-	                      &total);
-
-	return error ? error : wbci_cell_value_double(origin, total, value);
 }

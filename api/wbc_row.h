@@ -21,8 +21,8 @@ struct wbc_counter;
  * wbc_add_int64() - add to a counted column of one row
  * @t:      table
  * @key:    the row's key values, named in any order, or unnamed in the order
- *          of the declaration; a text key column takes a text, an int key
- *          column an int64 (or a text of decimal digits)
+ *          of the declaration; each key column takes a value of its type, an
+ *          int key also a text of decimal digits
  * @n_key:  number of them: all key columns
  * @column: number of a column declared `counter`, see wbc_column()
  * @delta:  what to add; 0 is allowed and does nothing but check
@@ -40,7 +40,10 @@ struct wbc_counter;
  *               WBC_E_COLUMN  no such column, or it is not counted
  *               WBC_E_TYPE    a value or the column is of another type
  *               -E2BIG        the key is over WBC_KEY_MAX bytes
- *               -ERANGE       the sum would leave the range of the counter
+ *               WBC_E_UTF8    a text of the key, whose row is new to the
+ *                             segment, is not UTF-8 or has a NUL
+ *               -ERANGE       the sum would leave the range of the counter, or
+ *                             a timestamp the years 1 to 9999
  *               -ENOSPC       no memory for a new row (see its message)
  *               -EUSERS       more threads than thread slots
  *               WBC_E_CORRUPT the segment failed a check
@@ -63,12 +66,12 @@ WBC_API int wbc_add_double(struct wbc_table *t, const struct wbc_value *key,
  * @total: receives the database's value plus all that is pending, this
  *         addition included
  *
- * As wbc_add_int64(), and WBC_E_UNKNOWN if the database's value is not known,
- * WBC_E_NOROW if the database has no such row: then too nothing was added.
- * It is known from the first time that the row was applied until the row, being
- * idle, is removed from the segment; after that from the next time on.  So on
- * WBC_E_UNKNOWN use wbc_add_int64(), and the value is known after the next
- * flush.
+ * What the database has is read first if it is not known, as
+ * wbc_read_int64() does; a row that it does not have counts from 0 where the
+ * flusher's on_missing is insert.
+ *
+ * Return: as wbc_add_int64() and wbc_read_int64(); after an error nothing was
+ * added.
  */
 WBC_API int wbc_add_get_int64(struct wbc_table *t, const struct wbc_value *key,
                               size_t n_key, unsigned column, int64_t delta,
@@ -85,11 +88,24 @@ WBC_API int wbc_add_get_double(struct wbc_table *t,
  *
  * Parameters as wbc_add_int64().
  *
- * Progress: lock-free.   Blocks: never.   Fork: safe.
+ * The first look at a row has the flusher read it from the database; from then
+ * on the value is at hand.  It is read anew when it is older than the flusher's
+ * base_ttl, and refreshed whenever the row is applied; so what others write to
+ * the database is seen, if late.  A NULL counts as 0.
+ *
+ * Progress: lock-free where the value is at hand.   Blocks: else until the
+ * flusher has read it, at most wbc_options.load_wait_ms.   Fork: safe.
  *
  * Return: 0, or the errors of wbc_add_int64(), and
- *               WBC_E_UNKNOWN  the database's value is not known yet
- *               WBC_E_NOROW    the database has no such row
+ *               WBC_E_NOROW     the database has no such row
+ *               WBC_E_UNKNOWN   what it has is no number; or this handle does
+ *                               not wait, and it is not known
+ *               -ETIMEDOUT      not read in time: the database may be away
+ *               WBC_E_NOFLUSHER the same, and no flusher is alive
+ *               WBC_E_TABLE, WBC_E_SCHEMA  the flusher was not told of the
+ *                               table, or of another one
+ *               WBC_E_PARKED    the database refuses the table as a whole
+ * No error is remembered.
  */
 WBC_API int wbc_read_int64(struct wbc_table *t, const struct wbc_value *key,
                            size_t n_key, unsigned column, int64_t *value);
@@ -162,6 +178,9 @@ WBC_API int wbc_counter_read_double(struct wbc_counter *counter,
  *               WBC_E_TYPE      a value is of another type than its column
  *               WBC_E_KEY       a key column is missing or NULL
  *               WBC_E_NAN       NaN or infinite
+ *               WBC_E_UTF8      a text is not UTF-8, or has a NUL
+ *               WBC_E_JSON      a json is none, or nested too deeply
+ *               -ERANGE         a timestamp outside of the years 1 to 9999
  *               -EINVAL         no values, or more than columns
  *               -E2BIG          the row is larger than half a lane
  *               -EAGAIN         the lane is still full after @timeout_ms

@@ -23,22 +23,41 @@ struct wbc_table;
 #define WBC_COLUMNS_MAX 64  /* columns of a table */
 #define WBC_COUNTERS_MAX 16 /* counted columns of a table */
 #define WBC_TABLES_MAX 255  /* tables of a segment */
+#define WBC_JSON_DEPTH 512  /* arrays and objects of a json in each other */
 
 enum wbc_type {
 	WBC_NULL = 0,
 	WBC_INT64 = 1,
 	WBC_DOUBLE = 2,
-	WBC_TEXT = 3, /* UTF-8 */
-	WBC_BLOB = 4
+	WBC_TEXT = 3, /* UTF-8 without NUL */
+	WBC_BLOB = 4,
+	WBC_BOOL = 5,     /* 0 or 1, in v.i */
+	WBC_JSON = 6,     /* a text as RFC 8259 has it, in v.p */
+	WBC_TIMESTAMP = 7 /* microseconds since 1970-01-01 UTC, in v.i */
 };
+
+/* The first and the last microsecond of the years 1 to 9999, in UTC. */
+#define WBC_TIMESTAMP_MIN (-INT64_C(62135596800000000))
+#define WBC_TIMESTAMP_MAX INT64_C(253402300799999999)
 
 /**
  * struct wbc_value - one value, named or by position
  * @name:  the column's name, or NULL: the place in the array decides (of the
  *         key columns in a key, of all columns in an insert)
  * @type:  which of @v holds it
- * @bytes: length of a text or blob; a text need not end in NUL
- * @v:     the value; texts and blobs are copied by the call
+ * @bytes: length of a text, json or blob; a text need not end in NUL
+ * @v:     the value; what @p points to is copied by the call
+ *
+ * A value that a database would bend is refused when it is given, not when it
+ * is applied:
+ *   text       what is not UTF-8, or has a NUL: WBC_E_UTF8
+ *   json       what RFC 8259 does not allow, or is nested deeper than
+ *              WBC_JSON_DEPTH: WBC_E_JSON.  The text is kept as it is
+ *   bool       what is neither 0 nor 1: WBC_E_TYPE
+ *   timestamp  what is outside of WBC_TIMESTAMP_MIN and _MAX: -ERANGE
+ *   double     NaN and infinities: WBC_E_NAN
+ * A key of texts is compared as bytes; it is looked at when its row is new to
+ * the segment, so that finding it again costs nothing.
  */
 struct wbc_value {
 	const char *name;
@@ -97,6 +116,41 @@ static inline struct wbc_value wbc_blob(const char *name, const void *p,
 	return value;
 }
 
+/* Any number but 0 is true, as in C. */
+static inline struct wbc_value wbc_bool(const char *name, int truth)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_BOOL;
+	value.bytes = 0;
+	value.v.i = truth != 0;
+	return value;
+}
+
+static inline struct wbc_value wbc_json(const char *name, const char *p,
+                                        uint32_t bytes)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_JSON;
+	value.bytes = bytes;
+	value.v.p = p;
+	return value;
+}
+
+static inline struct wbc_value wbc_timestamp(const char *name, int64_t us)
+{
+	struct wbc_value value;
+
+	value.name = name;
+	value.type = WBC_TIMESTAMP;
+	value.bytes = 0;
+	value.v.i = us;
+	return value;
+}
+
 static inline struct wbc_value wbc_null(const char *name)
 {
 	struct wbc_value value;
@@ -113,10 +167,12 @@ static inline struct wbc_value wbc_null(const char *name)
  * @c:       cache handle
  * @spec:    "[connection.]name(column, ...) [on_missing=POLICY]"
  *           where a column is one of
- *             NAME int key, NAME text key     addresses the row
- *             NAME counter                    64-bit integer, added to
- *             NAME double counter             double, added to
- *             NAME int|double|text|blob       set by inserts only
+ *             NAME TYPE key         addresses the row; TYPE is int, text,
+ *                                   bool, timestamp or blob
+ *             NAME counter          64-bit integer, added to
+ *             NAME double counter   double, added to
+ *             NAME TYPE             set by inserts only; TYPE is int, double,
+ *                                   text, blob, bool, json or timestamp
  *           and POLICY, what a change of a row that the database does not
  *           have becomes, is deadletter (default), insert or ignore.
  *           The flusher's --table decides it.  Who gives one here says what

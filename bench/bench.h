@@ -10,6 +10,7 @@
 
 struct bench_options {
 	unsigned runs;
+	bool sqlite;      /* flush: into SQLite */
 	bool quick;       /* too short to mean anything */
 	const char *only; /* groups whose title has this in it, or NULL */
 	char **args;      /* what follows the question */
@@ -18,6 +19,7 @@ struct bench_options {
 
 /* Return: the exit status. */
 int bench_add(const struct bench_options *o);
+int bench_flush(const struct bench_options *o);
 int bench_loop_of(const struct bench_options *o);
 
 /* Say what is wrong with the command line.  Return: 2. */

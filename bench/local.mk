@@ -17,4 +17,11 @@ bench_wbc_bench_SOURCES = \
 bench_wbc_bench_LDFLAGS = $(AM_LDFLAGS) -no-install
 bench_wbc_bench_LDADD = libwbcshm.la shm/libshm.la -lm
 
+# What goes to a database is the flusher's own business: its inside is linked.
+if WITH_FLUSHER
+bench_wbc_bench_SOURCES += bench/flush.c
+bench_wbc_bench_CPPFLAGS = $(AM_CPPFLAGS) -DBENCH_FLUSH $(SQLITE_CFLAGS)
+bench_wbc_bench_LDADD += flusher/libflusher.la $(FLUSHER_LIBS)
+endif
+
 EXTRA_DIST += bench/instructions.sh

@@ -5,6 +5,7 @@
 # mandoc read each.
 dist_man_MANS += \
 	doc/wbc-flusher.8 \
+	doc/wbc-flusher.conf.5 \
 	doc/wbc-shmctl.1 \
 	doc/wbc-shmdump.1
 

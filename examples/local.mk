@@ -29,4 +29,4 @@ examples_wordcount_LDFLAGS = $(EXAMPLE_LINK)
 examples_wordcount_LDADD = $(EXAMPLE_LIBS) $(SQLITE_LIBS)
 endif
 
-EXTRA_DIST += examples/demo.sh
+EXTRA_DIST += examples/demo.sh examples/wbc-flusher.conf

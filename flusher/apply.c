@@ -16,6 +16,7 @@
 #include <urcu/wfcqueue.h>
 
 #include "../shm/wake.h"
+#include "log.h"
 
 /* A work on its way. */
 struct parcel {
@@ -43,6 +44,7 @@ struct wbci_apply {
 	pthread_t thread;
 	const struct wbci_sink_ops *ops;
 	struct wbci_sink *sink;
+	const char *where; /* outlives us */
 	struct wbci_client *client;
 	uint64_t attempt; /* the collector's */
 	struct parcel end;
@@ -86,8 +88,25 @@ void wbci_work_free(struct wbci_work **work)
 	if (!w)
 		return;
 	wbci_rowset_free(&w->rows);
+	free(w->examine);
 	free(w->answers);
+	free(w->fates);
+	free(w->fetchers);
 	free(w);
+}
+
+static void log_mismatch(void *arg, const char *words)
+{
+	const struct wbci_work *w = arg;
+
+	wbci_log("mismatch", LOG_TEXT("table", w->table),
+	         LOG_TEXT("reason", words));
+}
+
+static void ignore_words(void *arg, const char *words)
+{
+	(void)arg;
+	(void)words;
 }
 
 static void do_work(struct wbci_apply *a, const struct parcel *p)
@@ -100,8 +119,15 @@ static void do_work(struct wbci_apply *a, const struct parcel *p)
 		memcpy(w->reason, a->away_reason, sizeof(w->reason));
 		return;
 	}
-	w->outcome = w->piece ? a->ops->apply(a->sink, w)
-	                      : a->ops->check(a->sink, w);
+	/* One that is away says so below, and is looked at when it is back. */
+	if (w->examine && a->ops->examine &&
+	    a->ops->examine(a->where, NULL, ignore_words, NULL) >= 0)
+		a->ops->examine(a->where, w->examine, log_mismatch, w);
+	if (w->reads)
+		w->outcome = a->ops->read(a->sink, w);
+	else
+		w->outcome = w->piece ? a->ops->apply(a->sink, w)
+		                      : a->ops->check(a->sink, w);
 	w->took_ns = wbci_now_ns() - began;
 	if (w->outcome != OUTCOME_AWAY)
 		return;
@@ -163,6 +189,7 @@ int wbci_apply_start(struct wbci_apply **apply, const struct wbci_sink_ops *ops,
 	if (!a)
 		return -ENOMEM;
 	a->ops = ops;
+	a->where = where;
 	a->client = client;
 	a->attempt = 1;
 	cds_wfcq_init(&a->orders.head, &a->orders.tail);

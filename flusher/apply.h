@@ -2,7 +2,7 @@
 /* Copyright the wbcshm authors */
 
 /*
- * The sink's thread, joined with the collector's by two queues.
+ * A sink's thread, joined with the collector's by two queues.
  *
  * who            does
  * the collector  wbci_apply_send, wbci_apply_take, wbci_apply_try_again
@@ -22,7 +22,7 @@ struct wbci_apply;
 /**
  * wbci_apply_start() - begin the sink's thread
  * @ops:    what it works with
- * @where:  the database
+ * @where:  the database; outlives the thread
  * @client: whose segment's futex an answer rings
  *
  * Return: 0, -ENOMEM, -errno.

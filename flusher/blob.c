@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "../shm/layout.h"
+#include "../shm/record.h"
 #include "frame.h"
 
 #define BLOB_MAGIC 0x53574f52u /* bytes "ROWS" */
+#define SETS_MAGIC 0x53544553u /* bytes "SETS": rows may set columns */
 
 struct blob_header {
 	struct wbci_frame frame;
@@ -25,6 +27,19 @@ struct blob_header {
 	uint64_t rows_bytes;
 };
 static_assert(sizeof(struct blob_header) == 48, "blobs changed");
+
+/* Before ours, key_len took 4 bytes and the rest was 0: the same. */
+struct row_header {
+	uint16_t key_len;
+	uint8_t n_values;
+	uint8_t kind; /* ROW_CHANGE */
+	uint32_t values_bytes;
+};
+static_assert(sizeof(struct row_header) == 8, "rows in blobs changed");
+static_assert(WBC_KEY_MAX <= UINT16_MAX && WBC_COLUMNS_MAX <= UINT8_MAX,
+              "a row's header is too small");
+
+#define ROW_CHANGE 0
 
 static uint64_t pad8(uint64_t n)
 {
@@ -39,7 +54,9 @@ struct writer {
 	unsigned char *bytes;
 	uint64_t used;
 	uint64_t room;
+	uint64_t number;
 	uint32_t chunk;
+	bool sets; /* some row of this blob sets columns */
 	struct blob_header header;
 };
 
@@ -50,6 +67,7 @@ static void begin_blob(struct writer *w)
 	memset(&w->header, 0, sizeof(w->header));
 	w->header.spec_bytes = w->rs->spec_bytes;
 	w->header.n_cells = w->rs->schema.n_cells;
+	w->sets = false;
 	w->used = sizeof(w->header);
 	memset(w->bytes + w->used, 0, padded);
 	memcpy(w->bytes + w->used, w->rs->spec, w->rs->spec_bytes);
@@ -63,7 +81,7 @@ static int end_blob(struct writer *w)
 	if (!w->header.n_inserts && !w->header.n_rows)
 		return 0;
 	memcpy(w->bytes, &w->header, sizeof(w->header));
-	wbci_frame_seal(w->bytes, w->used, BLOB_MAGIC);
+	wbci_frame_seal(w->bytes, w->used, w->sets ? SETS_MAGIC : BLOB_MAGIC);
 	error = w->emit(w->arg, w->chunk, w->bytes, w->used);
 	w->chunk++;
 	begin_blob(w);
@@ -111,22 +129,41 @@ static int write_inserts(struct writer *w, const struct wbci_slice *slice)
 	return 0;
 }
 
+/* The values of a row's plain columns, and where they stand from now on. */
+static void write_set(struct writer *w, struct wbci_set *set, unsigned char *to,
+                      uint64_t row_at)
+{
+	memcpy(to, set->values, set->bytes);
+	w->sets = true;
+	set->place =
+		(struct wbci_blob_place){w->number, w->chunk, (uint32_t)row_at};
+}
+
 static int write_row(struct writer *w, const struct wbci_row *row)
 {
 	uint64_t cells = w->header.n_cells * sizeof(uint64_t);
-	uint64_t bytes = 8 + cells + pad8(row->key_len);
+	uint64_t bytes = wbci_row_bytes(w->rs, row);
+	struct row_header head = {.key_len = (uint16_t)row->key_len,
+	                          .kind = ROW_CHANGE};
 	int error = make_room(w, bytes);
 	unsigned char *to;
 
 	if (error)
 		return error;
 	to = w->bytes + w->used;
-	/* The padding first: with an empty key the last 8 bytes are a delta. */
-	memset(to, 0, 8);
-	memset(to + bytes - 8, 0, 8);
-	memcpy(to, &row->key_len, sizeof(row->key_len));
-	memcpy(to + 8, row->delta, cells);
-	memcpy(to + 8 + cells, wbci_row_key(w->rs, row), row->key_len);
+	if (row->set) {
+		head.n_values = (uint8_t)row->set->n;
+		head.values_bytes = row->set->bytes;
+		write_set(w, row->set, to + bytes - row->set->bytes, w->used);
+	}
+	memcpy(to, &head, sizeof(head));
+	to += sizeof(head);
+	memcpy(to, row->delta, cells);
+	to += cells;
+	/* The padding first; an empty key has none. */
+	if (row->key_len)
+		memset(to + pad8(row->key_len) - 8, 0, 8);
+	memcpy(to, wbci_row_key(w->rs, row), row->key_len);
 	w->used += bytes;
 	w->header.rows_bytes += bytes;
 	w->header.n_rows++;
@@ -134,10 +171,11 @@ static int write_row(struct writer *w, const struct wbci_row *row)
 }
 
 int wbci_rowset_write(const struct wbci_rowset *rs,
-                      const struct wbci_slice *slice, wbci_blob_fn *emit,
-                      void *arg)
+                      const struct wbci_slice *slice, uint64_t number,
+                      wbci_blob_fn *emit, void *arg)
 {
-	struct writer w = {.rs = rs, .emit = emit, .arg = arg};
+	struct writer w = {
+		.rs = rs, .emit = emit, .arg = arg, .number = number};
 	int error;
 
 	w.room = WBCI_BLOB_BYTES;
@@ -161,7 +199,10 @@ int wbci_blob_open(struct wbci_blob *b, const void *blob, size_t bytes)
 	uint64_t left;
 	uint64_t spec;
 
-	if (bytes < sizeof(h) || !wbci_frame_good(blob, bytes, BLOB_MAGIC))
+	if (bytes < sizeof(h))
+		return WBC_E_CORRUPT;
+	b->sets = wbci_frame_good(blob, bytes, SETS_MAGIC);
+	if (!b->sets && !wbci_frame_good(blob, bytes, BLOB_MAGIC))
 		return WBC_E_CORRUPT;
 	memcpy(&h, blob, sizeof(h));
 	left = bytes - sizeof(h);
@@ -205,42 +246,121 @@ static int read_inserts(struct wbci_rowset *rs, const struct wbci_blob *b)
 	return left ? WBC_E_CORRUPT : 0;
 }
 
-static int read_rows(struct wbci_rowset *rs, const struct wbci_blob *b)
+/* What a row's plain columns are set to. */
+static int read_set(struct wbci_rowset *rs, const struct row_header *head,
+                    const unsigned char *p, struct wbc_value *values,
+                    uint8_t *columns)
 {
+	return head->n_values
+	               ? wbci_values_parse(&rs->schema, p, head->values_bytes,
+	                                   head->n_values, values, columns)
+	               : 0;
+}
+
+/* One row of at most @left bytes.  Return: its bytes, or an error. */
+static int64_t read_row(struct wbci_rowset *rs, const struct wbci_blob *b,
+                        const unsigned char *p, uint64_t left)
+{
+	struct wbc_value values[WBC_COLUMNS_MAX];
+	uint8_t columns[WBC_COLUMNS_MAX];
 	uint64_t delta[WBC_COUNTERS_MAX];
 	uint64_t cells = b->n_cells * sizeof(uint64_t);
+	uint64_t key_at = 8 + cells;
+	struct row_header head;
+	uint64_t bytes;
+	int error;
+
+	if (left < key_at)
+		return WBC_E_CORRUPT;
+	memcpy(&head, p, sizeof(head));
+	bytes = key_at + pad8(head.key_len) + head.values_bytes;
+	if (head.key_len > WBC_KEY_MAX || bytes > left ||
+	    head.kind != ROW_CHANGE || head.values_bytes % 8 ||
+	    !head.n_values != !head.values_bytes || (head.n_values && !b->sets))
+		return WBC_E_CORRUPT;
+	memcpy(delta, p + 8, cells);
+	error = read_set(rs, &head, p + bytes - head.values_bytes, values,
+	                 columns);
+	if (!error)
+		error = wbci_rowset_change(rs, p + key_at, head.key_len, delta,
+		                           values, columns, head.n_values);
+	return error ? error : (int64_t)bytes;
+}
+
+/* Which row the last one read became: of rows that come once each, the last;
+ * of others only one that is new can be told. */
+static void note_place(struct wbci_rowset *rs, uint64_t number, uint32_t chunk,
+                       uint64_t at)
+{
+	struct wbci_set *set =
+		rs->n_rows ? rs->rows[rs->n_rows - 1]->set : NULL;
+
+	if (set && number && !set->place.number)
+		set->place =
+			(struct wbci_blob_place){number, chunk, (uint32_t)at};
+}
+
+static int read_rows(struct wbci_rowset *rs, const struct wbci_blob *b,
+                     const unsigned char *blob, uint64_t number, uint32_t chunk)
+{
 	uint64_t left = b->rows_bytes;
 	const unsigned char *p = b->rows;
-	uint32_t key_len;
+	int64_t bytes;
 
 	for (uint64_t i = 0; i < b->n_rows; i++) {
-		if (left < 8 + cells)
-			return WBC_E_CORRUPT;
-		memcpy(&key_len, p, sizeof(key_len));
-		left -= 8 + cells;
-		if (key_len > WBC_KEY_MAX || pad8(key_len) > left)
-			return WBC_E_CORRUPT;
-		memcpy(delta, p + 8, cells);
-		if (wbci_rowset_add(rs, p + 8 + cells, key_len, delta))
-			return -ENOMEM;
-		p += 8 + cells + pad8(key_len);
-		left -= pad8(key_len);
+		bytes = read_row(rs, b, p, left);
+		if (bytes < 0)
+			return (int)bytes;
+		note_place(rs, number, chunk, (uint64_t)(p - blob));
+		p += bytes;
+		left -= (uint64_t)bytes;
 	}
 	return left ? WBC_E_CORRUPT : 0;
 }
 
-int wbci_rowset_read(struct wbci_rowset *rs, const void *blob, size_t bytes)
+static int open_like(const struct wbci_rowset *rs, struct wbci_blob *b,
+                     const void *blob, size_t bytes)
 {
-	struct wbci_blob b;
-	int error = wbci_blob_open(&b, blob, bytes);
+	int error = wbci_blob_open(b, blob, bytes);
 
 	if (error)
 		return error;
-	if (b.spec_bytes != rs->spec_bytes ||
-	    memcmp(b.spec, rs->spec, b.spec_bytes) != 0)
+	if (b->spec_bytes != rs->spec_bytes ||
+	    memcmp(b->spec, rs->spec, b->spec_bytes) != 0)
 		return WBC_E_SCHEMA;
-	if (b.n_cells != rs->schema.n_cells)
+	return b->n_cells == rs->schema.n_cells ? 0 : WBC_E_CORRUPT;
+}
+
+int wbci_rowset_read_at(struct wbci_rowset *rs, const void *blob, size_t bytes,
+                        uint64_t number, uint32_t chunk)
+{
+	struct wbci_blob b;
+	int error = open_like(rs, &b, blob, bytes);
+
+	if (!error)
+		error = read_inserts(rs, &b);
+	return error ? error : read_rows(rs, &b, blob, number, chunk);
+}
+
+int wbci_rowset_read(struct wbci_rowset *rs, const void *blob, size_t bytes)
+{
+	return wbci_rowset_read_at(rs, blob, bytes, 0, 0);
+}
+
+int wbci_rowset_read_row(struct wbci_rowset *rs, const void *blob, size_t bytes,
+                         uint32_t at)
+{
+	const unsigned char *p = blob;
+	struct wbci_blob b;
+	uint64_t first;
+	int error = open_like(rs, &b, blob, bytes);
+	int64_t row;
+
+	if (error)
+		return error;
+	first = (uint64_t)(b.rows - p);
+	if (at < first || at % 8 || at - first > b.rows_bytes)
 		return WBC_E_CORRUPT;
-	error = read_inserts(rs, &b);
-	return error ? error : read_rows(rs, &b);
+	row = read_row(rs, &b, p + at, b.rows_bytes - (at - first));
+	return row < 0 ? (int)row : 0;
 }

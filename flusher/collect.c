@@ -232,7 +232,7 @@ static int put_batch(struct wbci_flusher *f, struct wbci_queue *q)
 	if (!q->fresh || wbci_rowset_empty(q->fresh))
 		return 0;
 	all = wbci_rowset_all(q->fresh);
-	error = wbci_rowset_write(q->fresh, &all, put_chunk, &d);
+	error = wbci_rowset_write(q->fresh, &all, d.round, put_chunk, &d);
 	return error ? error
 	             : wbci_journal_put_table(f->journal, q->name, &q->record);
 }
@@ -267,6 +267,7 @@ static int note_batches(struct wbci_flusher *f)
 		batch = (struct wbci_batch){.round = f->rounds.cycle,
 		                            .first = f->rounds.cycle,
 		                            .bytes = rs->inserts_bytes +
+		                                     rs->sets_bytes +
 		                                     rs->n_rows * 64,
 		                            .inserts = rs->n_inserts,
 		                            .inserts_bytes = rs->inserts_bytes,

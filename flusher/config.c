@@ -23,18 +23,36 @@ static char *full_address(const char *said)
 	return address;
 }
 
+int wbci_config_connection(const struct wbci_config *c, const char *name)
+{
+	for (unsigned i = 0; i < c->n_connections; i++)
+		if (!strcmp(c->connections[i].name, name))
+			return (int)i;
+	return -1;
+}
+
 static int check_table(const struct wbci_config *c, unsigned i,
                        const struct wbci_message *m)
 {
 	const struct wbci_schema *t = &c->tables[i];
 
-	if (strcmp(t->connection, "default") != 0)
+	if (wbci_config_connection(c, t->connection) < 0 &&
+	    !strcmp(t->connection, "default"))
+		return wbci_say(m, -EINVAL,
+		                "table %s: no connection default: give "
+		                "--sqlite FILE, or name another before a dot",
+		                t->name);
+	if (wbci_config_connection(c, t->connection) < 0)
 		return wbci_say(m, -EINVAL,
 		                "table %s.%s: no such connection; --sqlite is "
-		                "the connection default, so leave out \"%s.\"",
-		                t->connection, t->name, t->connection);
+		                "the connection default, so leave out "
+		                "\"%s.\", or have [connection %s] in the "
+		                "configuration file",
+		                t->connection, t->name, t->connection,
+		                t->connection);
 	for (unsigned other = 0; other < i; other++)
-		if (!strcmp(c->tables[other].name, t->name))
+		if (!strcmp(c->tables[other].name, t->name) &&
+		    !strcmp(c->tables[other].connection, t->connection))
 			return wbci_say(m, -EINVAL,
 			                "table %s: given twice; give all its "
 			                "columns in one --table",
@@ -56,8 +74,56 @@ static int parse_tables(struct wbci_config *c,
 			error = check_table(c, i, m);
 		if (error)
 			return error;
+		if (said->limits)
+			c->limits[i] = said->limits[i];
 	}
 	return 0;
+}
+
+static int add_connection(struct wbci_config *c, const char *name,
+                          const char *where, const struct wbci_message *m)
+{
+	struct wbci_config_connection *to = &c->connections[c->n_connections];
+
+	if (c->n_connections == WBCI_CONNECTIONS_MAX)
+		return wbci_say(m, -E2BIG, "connection %s: at most %u", name,
+		                WBCI_CONNECTIONS_MAX);
+	if (strlen(name) > WBC_NAME_MAX)
+		return wbci_say(m, -ENAMETOOLONG,
+		                "connection %s: at most %d bytes", name,
+		                WBC_NAME_MAX);
+	if (wbci_config_connection(c, name) >= 0)
+		return wbci_say(m, -EINVAL, "connection %s: given twice", name);
+	for (unsigned i = 0; i < c->n_connections; i++)
+		if (!strcmp(c->connections[i].where, where))
+			return wbci_say(m, -EINVAL,
+			                "connection %s: the same database as "
+			                "connection %s; use one for both",
+			                name, c->connections[i].name);
+	to->where = strdup(where);
+	if (!to->where)
+		return wbci_say(m, -ENOMEM, "configuration: no memory");
+	snprintf(to->name, sizeof(to->name), "%s", name);
+	c->n_connections++;
+	return 0;
+}
+
+/* --sqlite comes before whatever else is called default. */
+static int add_connections(struct wbci_config *c,
+                           const struct wbci_flusher_config *said,
+                           const struct wbci_message *m)
+{
+	int error = 0;
+
+	if (said->sqlite)
+		error = add_connection(c, "default", said->sqlite, m);
+	for (unsigned i = 0; i < said->n_connections && !error; i++) {
+		const struct wbci_said_connection *from = &said->connections[i];
+
+		if (!said->sqlite || strcmp(from->name, "default") != 0)
+			error = add_connection(c, from->name, from->where, m);
+	}
+	return error;
 }
 
 static int check_said(const struct wbci_flusher_config *said,
@@ -69,12 +135,21 @@ static int check_said(const struct wbci_flusher_config *said,
 		                "WBC_SEGMENT");
 	if (!said->journal || !*said->journal)
 		return wbci_say(m, -EINVAL, "no journal: give --journal DIR");
-	if (!said->sqlite || !*said->sqlite)
+	if (said->sqlite ? !*said->sqlite : !said->n_connections)
 		return wbci_say(m, -EINVAL, "no database: give --sqlite FILE");
 	if (said->n_tables > WBC_TABLES_MAX)
 		return wbci_say(m, -E2BIG, "%u tables: at most %u",
 		                said->n_tables, WBC_TABLES_MAX);
 	return 0;
+}
+
+/* In whole seconds, no shorter than what was said. */
+static uint32_t base_ttl_s(uint32_t said_ms)
+{
+	if (said_ms == UINT32_MAX)
+		return 0;
+	return (said_ms ? said_ms : WBCI_BASE_TTL_MS) / 1000 +
+	       (said_ms % 1000 != 0);
 }
 
 int wbci_config_new(struct wbci_config **config,
@@ -91,23 +166,54 @@ int wbci_config_new(struct wbci_config **config,
 		return wbci_say(m, -ENOMEM, "configuration: no memory");
 	c->address = full_address(said->segment);
 	c->journal = strdup(said->journal);
-	c->sqlite = strdup(said->sqlite);
+	c->limits = calloc(said->n_tables + 1, sizeof(*c->limits));
 	c->create = said->create;
 	c->how = said->how;
 	c->journal_ms = said->journal_ms ? said->journal_ms : WBCI_JOURNAL_MS;
 	c->flush_ms = said->flush_ms ? said->flush_ms : WBCI_FLUSH_MS;
 	c->idle_ms = said->idle_ms ? said->idle_ms : WBCI_IDLE_MS;
+	c->base_ttl_s = base_ttl_s(said->base_ttl_ms);
 	c->max_queue_rows = said->max_queue_rows ? said->max_queue_rows
 	                                         : WBCI_MAX_QUEUE_ROWS;
-	if (!c->address || !c->journal || !c->sqlite)
+	if (!c->address || !c->journal || !c->limits)
 		error = wbci_say(m, -ENOMEM, "configuration: no memory");
-	else
+	if (!error)
+		error = add_connections(c, said, m);
+	if (!error)
 		error = parse_tables(c, said, m);
 	if (error) {
 		wbci_config_free(&c);
 		return error;
 	}
 	*config = c;
+	return 0;
+}
+
+static int stays(const char *what, const struct wbci_message *m)
+{
+	return wbci_say(m, -EINVAL,
+	                "%s cannot change while the flusher runs: put it back, "
+	                "or end wbc-flusher and start it anew; nothing was "
+	                "changed",
+	                what);
+}
+
+int wbci_config_fixed(const struct wbci_config *now,
+                      const struct wbci_config *next,
+                      const struct wbci_message *m)
+{
+	if (strcmp(now->address, next->address) != 0)
+		return stays("[segment] name", m);
+	if (strcmp(now->journal, next->journal) != 0)
+		return stays("[flush] journal", m);
+	if (now->create != next->create)
+		return stays("[segment] create", m);
+	if (now->how.max_bytes != next->how.max_bytes)
+		return stays("[segment] max_size", m);
+	if (now->how.capacity != next->how.capacity)
+		return stays("[segment] capacity", m);
+	if (now->how.mode != next->how.mode)
+		return stays("[segment] mode", m);
 	return 0;
 }
 
@@ -120,7 +226,9 @@ void wbci_config_free(struct wbci_config **config)
 		return;
 	free(c->address);
 	free(c->journal);
-	free(c->sqlite);
+	for (unsigned i = 0; i < c->n_connections; i++)
+		free(c->connections[i].where);
+	free(c->limits);
 	free(c);
 }
 

@@ -2,16 +2,17 @@
 /* Copyright the wbcshm authors */
 
 /*
- * What goes to the sink, and when.
+ * What goes to the sinks, and when.
  *
  * A table has one work on its way at most: a look at the ledger before
  * anything is planned in this life, then its outstanding pieces one after the
  * other, then a new plan if a flush is due.  A table that cannot be applied
  * is parked and tried again every few seconds, or when a flush is asked for;
- * with the database away all wait, with growing pauses, likewise.
+ * with a database away all that are its wait, with growing pauses, likewise.
  */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../api/wbc_error.h"
@@ -66,6 +67,13 @@ static int make_work(struct wbci_flusher *f, struct wbci_queue *q,
 	if (!error && piece &&
 	    (!w->rows.spec || strcmp(w->rows.spec, q->configured.spec) != 0))
 		error = WBC_E_CORRUPT;
+	if (!error && !q->examined) {
+		w->examine = malloc(sizeof(*w->examine));
+		if (!w->examine)
+			error = -ENOMEM;
+		else
+			*w->examine = q->configured.schema;
+	}
 	if (error) {
 		wbci_work_free(&w);
 		return error;
@@ -81,7 +89,7 @@ static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
 	int error = make_work(f, q, piece, &work);
 
 	if (!error)
-		error = wbci_apply_send(f->apply, work, q);
+		error = wbci_apply_send(q->connection->apply, work, q);
 	if (error) {
 		wbci_log("dispatch-failed",
 		         LOG_TEXT("table", wbci_queue_label(q)),
@@ -90,6 +98,8 @@ static void send_work(struct wbci_flusher *f, struct wbci_queue *q,
 		return;
 	}
 	q->in_flight = true;
+	q->connection->in_flight++;
+	q->connection->tried += f->finishing;
 	q->asked_synced = f->synced;
 	wbci_point(POINT_PIECE_SENT);
 }
@@ -163,6 +173,7 @@ static bool is_mismatched(const struct wbci_flusher *f, struct wbci_queue *q)
 	if (error) {
 		q->parked = error;
 	} else if (q->parked == WBC_E_TABLE || q->parked == WBC_E_SCHEMA) {
+		wbci_log("resumed", LOG_TEXT("table", wbci_queue_label(q)));
 		q->parked = 0;
 		q->reason[0] = '\0';
 	}
@@ -175,14 +186,21 @@ static bool is_due(const struct wbci_queue *q)
 	return q->n_batches && q->batches[0].first < q->flush_to;
 }
 
+/* Not now: it failed a moment ago, or its database did, or there is none. */
+static bool has_to_wait(const struct wbci_queue *q, int64_t now)
+{
+	const struct wbci_connection *c = q->connection;
+
+	return now < q->retry_ns || !c || !wbci_connection_ready(c) ||
+	       c->given_up || (c->away && now < c->away_until_ns);
+}
+
 static void dispatch_queue(struct wbci_flusher *f, struct wbci_queue *q,
                            int64_t now)
 {
-	bool waits = now < q->retry_ns || (f->away && now < f->away_until_ns);
-
-	if (is_mismatched(f, q) || waits)
+	if (is_mismatched(f, q) || has_to_wait(q, now))
 		goto merge;
-	if (!q->reconciled) {
+	if (!q->reconciled || !q->examined) {
 		send_work(f, q,
 		          wbci_queue_outstanding(q) ? q->record.done + 1 : 0);
 		goto merge;
@@ -200,8 +218,12 @@ void wbci_dispatch(struct wbci_flusher *f)
 {
 	int64_t now = wbci_now_ns();
 
-	if (f->away && now >= f->away_until_ns)
-		wbci_apply_try_again(f->apply);
+	for (unsigned i = 0; i < f->connections.n; i++) {
+		struct wbci_connection *c = f->connections.connection[i];
+
+		if (c->apply && c->away && now >= c->away_until_ns)
+			wbci_apply_try_again(c->apply);
+	}
 	for (unsigned i = 0; i < f->queues.n; i++) {
 		struct wbci_queue *q = f->queues.queue[i];
 

@@ -5,8 +5,8 @@
  * The collector's thread: its life, and its loop.
  *
  * It alone touches the journal, the queues and, but for the slots of the dead
- * (reaper.h), the segment, from start to end; the sink's thread (apply.h) sees
- * nothing but works.  It sleeps on the segment's futex until a client, an
+ * (reaper.h), the segment, from start to end; the sinks' threads (connection.h)
+ * see nothing but works.  It sleeps on the segment's futex until a client, an
  * answer, a signal's flag or the clock wants something.
  */
 #include "flusher.h"
@@ -35,7 +35,9 @@ static bool is_wanted(void *arg)
 	const struct wbci_segment *s = &f->client->segment;
 
 	if (atomic_load(&f->stop) || atomic_load(&f->flush_now) ||
-	    wbci_apply_answered(f->apply) || wbci_upkeep_wanted(f) ||
+	    wbci_config_waits(f) ||
+	    wbci_connections_answered(&f->connections) ||
+	    wbci_upkeep_wanted(f) || wbci_loader_wanted(f) ||
 	    order_load_seq(&s->control->sync_want) > f->sync_seen ||
 	    order_load_seq(&s->control->flush_want) > f->flush_seen)
 		return true;
@@ -53,7 +55,7 @@ static bool is_answered(void *arg)
 {
 	const struct wbci_flusher *f = arg;
 
-	return wbci_apply_answered(f->apply);
+	return wbci_connections_answered(&f->connections);
 }
 
 static int sleep_ms(const struct wbci_flusher *f)
@@ -69,19 +71,19 @@ static int sleep_ms(const struct wbci_flusher *f)
 }
 
 /* A flush of everything below a round, tried at once whatever failed. */
-static void ask_flush(struct wbci_flusher *f, struct wbci_queue *q,
-                      uint64_t round)
+static void ask_flush(struct wbci_queue *q, uint64_t round)
 {
 	if (q->flush_to < round)
 		q->flush_to = round;
 	q->retry_ns = 0;
-	f->away_until_ns = 0;
+	if (q->connection)
+		q->connection->away_until_ns = 0;
 }
 
 static void ask_flush_all(struct wbci_flusher *f, uint64_t round)
 {
 	for (unsigned i = 0; i < f->queues.n; i++)
-		ask_flush(f, f->queues.queue[i], round);
+		ask_flush(f->queues.queue[i], round);
 }
 
 /* A request for rounds, of which there are none beyond the next. */
@@ -99,8 +101,11 @@ static bool take_requests(struct wbci_flusher *f)
 	const struct wbci_segment *s = &f->client->segment;
 	uint64_t sync_want = order_load_seq(&s->control->sync_want);
 	uint64_t flush_want = asked(s, &s->control->flush_want);
+	bool hungry = wbci_upkeep_wanted(f);
 	bool round = sync_want > f->sync_seen || flush_want > f->flush_seen ||
-	             wbci_upkeep_wanted(f);
+	             hungry;
+
+	f->pressed |= hungry;
 
 	f->sync_seen = sync_want;
 	if (atomic_exchange(&f->flush_now, false)) {
@@ -119,7 +124,7 @@ static bool take_requests(struct wbci_flusher *f)
 		if (!q || want <= q->want_seen)
 			continue;
 		q->want_seen = want;
-		ask_flush(f, q, want);
+		ask_flush(q, want);
 		round = true;
 	}
 	return round;
@@ -186,39 +191,24 @@ static int make_round(struct wbci_flusher *f, int64_t now)
 	return error;
 }
 
-/* Flushes that nobody asks for: by the clock, and by the length of queues. */
-static void ask_due_flushes(struct wbci_flusher *f, int64_t now)
-{
-	const struct wbci_config *c = wbci_config_get(&f->config);
-	int64_t interval = c->flush_ms * MS_NS;
-	uint64_t most = c->max_queue_rows;
-	bool due = now >= f->next_flush_ns;
-
-	wbci_config_put();
-	for (unsigned i = 0; i < f->queues.n; i++) {
-		struct wbci_queue *q = f->queues.queue[i];
-
-		if (q->flush_to < f->synced &&
-		    (due || q->waiting_rows + q->waiting_inserts >= most))
-			q->flush_to = f->synced;
-	}
-	if (due)
-		f->next_flush_ns = now + interval;
-}
-
 static void step(struct wbci_flusher *f)
 {
 	bool asked = take_requests(f);
 	int64_t now = wbci_now_ns();
 
+	/* Relaxed: for ages in seconds. */
+	order_store(&f->client->segment.control->now_s,
+	            wbci_boot_ns() / 1000000000);
+	wbci_config_take(f);
 	if (recover(f)) {
 		wbci_settle(f);
 		if (asked || now >= f->next_round_ns ||
 		    (!f->lanes_idle &&
 		     wbci_lane_half_full(&f->client->segment)))
 			make_round(f, now);
-		ask_due_flushes(f, now);
+		wbci_ask_due_flushes(f, now);
 		wbci_dispatch(f);
+		wbci_loader_step(f);
 		wbci_publish(f);
 	} else {
 		f->next_round_ns = now + 200 * MS_NS;
@@ -254,6 +244,7 @@ static void final_flush(struct wbci_flusher *f)
 		return;
 	}
 	wbci_settle(f);
+	f->finishing = true;
 	error = make_round(f, wbci_now_ns());
 	if (error) {
 		left_in_segment(f, error);
@@ -274,6 +265,27 @@ static void final_flush(struct wbci_flusher *f)
 	wbci_point(POINT_FINAL_APPLIED);
 }
 
+/* Whose tables stay in the journal for its sake. */
+static void log_away(const struct wbci_flusher *f,
+                     const struct wbci_connection *c)
+{
+	uint64_t rows = 0;
+	unsigned tables = 0;
+
+	for (unsigned i = 0; i < f->queues.n; i++) {
+		const struct wbci_queue *q = f->queues.queue[i];
+
+		if (q->connection != c || !wbci_queue_pending(q))
+			continue;
+		rows += wbci_queue_rows(q);
+		tables++;
+	}
+	if (c->away)
+		wbci_log("left-away", LOG_TEXT("connection", c->name),
+		         LOG_NUMBER("tables", tables), LOG_NUMBER("rows", rows),
+		         LOG_NUMBER("tried", c->tried));
+}
+
 static void log_end(struct wbci_flusher *f)
 {
 	const struct wbci_totals *t = &f->totals;
@@ -290,6 +302,8 @@ static void log_end(struct wbci_flusher *f)
 		         LOG_TEXT("reason",
 		                  *q->reason ? q->reason : "not applied yet"));
 	}
+	for (unsigned i = 0; i < f->connections.n; i++)
+		log_away(f, f->connections.connection[i]);
 	wbci_log("stopped", LOG_NUMBER("rows", t->rows),
 	         LOG_NUMBER("inserts", t->inserts),
 	         LOG_NUMBER("refused", t->refused),
@@ -305,7 +319,7 @@ static void work(struct wbci_flusher *f)
 	int64_t now = wbci_now_ns();
 	const struct wbci_config *c = wbci_config_get(&f->config);
 
-	f->next_flush_ns = now + c->flush_ms * MS_NS;
+	f->next_flush_ns = f->due_ns = now + c->flush_ms * MS_NS;
 	wbci_config_put();
 	f->next_round_ns = now;
 	f->upkeep.next_ns = now;
@@ -356,7 +370,9 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 	error = take_slot(f, m);
 	if (error)
 		return error;
-	error = wbci_queues_configure(&f->queues, c);
+	error = wbci_connections_configure(&f->connections, c);
+	if (!error)
+		error = wbci_queues_configure(&f->queues, &f->connections, c);
 	if (!error)
 		error = wbci_load(f, m);
 	if (error)
@@ -367,16 +383,17 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 		return wbci_say(m, -ENOMEM, "no memory for a lane");
 	wbci_rounds_init(&f->rounds, f->client);
 	error = wbci_upkeep_begin(f);
+	if (!error)
+		error = wbci_loader_begin(f);
 	if (error)
 		return wbci_say(m, error, "no memory");
 	error = wbci_reaper_start(&f->reaper, f->client);
 	if (error)
 		return wbci_say(m, error, "cannot begin the reaper: %s",
 		                strerror(-error));
-	error = wbci_apply_start(&f->apply, &wbci_sink_sqlite, c->sqlite,
-	                         f->client);
+	error = wbci_connections_step(&f->connections, &f->queues, f->client);
 	if (error)
-		return wbci_say(m, error, "cannot begin the sink's thread: %s",
+		return wbci_say(m, error, "cannot begin a sink's thread: %s",
 		                strerror(-error));
 	wbci_log("started", LOG_TEXT("segment", s->path),
 	         LOG_TEXT("journal", f->journal_text),
@@ -388,8 +405,9 @@ static int begin(struct wbci_flusher *f, const struct wbci_config *c)
 /* In the reverse order of begin(), as far as it came; the locks go last. */
 static void end(struct wbci_flusher *f)
 {
-	wbci_apply_stop(&f->apply);
+	wbci_connections_free(&f->connections);
 	wbci_reaper_stop(&f->reaper);
+	wbci_loader_end(f);
 	wbci_upkeep_end(f);
 	wbci_rounds_free(&f->rounds);
 	free(f->lane_buffer);
@@ -426,6 +444,7 @@ static void no_more_rings(struct wbci_flusher *f)
 	pthread_mutex_lock(&f->mutex);
 	f->ring = NULL;
 	f->error = f->fatal;
+	pthread_cond_signal(&f->started);
 	pthread_mutex_unlock(&f->mutex);
 }
 

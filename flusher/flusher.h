@@ -2,13 +2,15 @@
 /* Copyright the wbcshm authors */
 
 /*
- * A flusher: two threads that take what clients did to one segment and write
- * it to a database, through a journal.  The program is a main() around it;
- * a test can run several, each on a segment and a journal of its own.
+ * A flusher: a thread that takes what clients did to one segment into a
+ * journal, and one for each database that it is written to.  The program is a
+ * main() around it; a test can run several, each on a segment and a journal of
+ * its own.
  *
  * who                 may call
  * any thread          wbci_flusher_flush, wbci_flusher_fd
- * the one that began  wbci_flusher_start, wbci_flusher_stop
+ * the one that began  wbci_flusher_start, wbci_flusher_reload,
+ *                     wbci_flusher_stop
  *
  * What is process-wide: wbci_log_fd, and the armed kill point.
  */
@@ -54,6 +56,22 @@ struct wbci_totals {
 int wbci_flusher_start(struct wbci_flusher **f,
                        const struct wbci_flusher_config *said,
                        const struct wbci_message *m);
+
+/**
+ * wbci_flusher_reload() - go on by another configuration
+ * @said: copied
+ * @m:    words about a failure
+ *
+ * Returns when the collector has taken it over.  Its tables, connections and
+ * intervals replace what was there; segment and journal cannot be others.
+ *
+ * Return: 0, or -EINVAL, WBC_E_SPEC, -ENAMETOOLONG, -E2BIG, -ENOMEM: nothing
+ * has changed; after publication -ENOMEM, -E2BIG, -errno: some of it is still
+ * missing and tried again; -ESRCH: the flusher has ended by itself.
+ */
+int wbci_flusher_reload(struct wbci_flusher *f,
+                        const struct wbci_flusher_config *said,
+                        const struct wbci_message *m);
 
 /* Write everything to the database now; returns at once. */
 void wbci_flusher_flush(struct wbci_flusher *f);

@@ -11,35 +11,15 @@
 #include <string.h>
 
 #include "../shm/cell.h"
-
-/* How many bytes the UTF-8 character at p takes; 0: it is none. */
-static uint32_t utf8_bytes(const unsigned char *p, uint32_t left)
-{
-	uint32_t n = p[0] < 0x80   ? 1
-	             : p[0] < 0xc2 ? 0
-	             : p[0] < 0xe0 ? 2
-	             : p[0] < 0xf0 ? 3
-	             : p[0] < 0xf5 ? 4
-	                           : 0;
-
-	if (!n || n > left)
-		return 0;
-	for (uint32_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, and what is above U+10FFFF. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
+#include "../shm/utf8.h"
+#include "../units/moment.h"
 
 static bool is_utf8(const unsigned char *p, uint32_t bytes)
 {
-	uint32_t n;
+	unsigned n;
 
 	for (; bytes; p += n, bytes -= n) {
-		n = utf8_bytes(p, bytes);
+		n = wbci_utf8_bytes(p, bytes);
 		if (!n)
 			return false;
 	}
@@ -55,7 +35,7 @@ static void put_string(FILE *f, const unsigned char *p, uint32_t bytes)
 		else if (p[i] < ' ')
 			fprintf(f, "\\u%04x", p[i]);
 		else
-			fputc(p[i], f);
+			putc_unlocked(p[i], f);
 	}
 	fputc('"', f);
 }
@@ -63,14 +43,20 @@ static void put_string(FILE *f, const unsigned char *p, uint32_t bytes)
 static void put_hex(FILE *f, const char *name, const unsigned char *p,
                     uint32_t bytes)
 {
+	static const char digits[] = "0123456789abcdef";
+
 	fprintf(f, "{\"%s\":\"", name);
-	for (uint32_t i = 0; i < bytes; i++)
-		fprintf(f, "%02x", p[i]);
+	for (uint32_t i = 0; i < bytes; i++) {
+		putc_unlocked(digits[p[i] >> 4], f);
+		putc_unlocked(digits[p[i] & 15], f);
+	}
 	fputs("\"}", f);
 }
 
 static void put_value(FILE *f, const struct wbc_value *v)
 {
+	char moment[UNITS_TEXT];
+
 	switch (v->type) {
 	case WBC_INT64:
 		fprintf(f, "%" PRId64, v->v.i);
@@ -81,7 +67,14 @@ static void put_value(FILE *f, const struct wbc_value *v)
 		else
 			fputs("null", f);
 		break;
+	case WBC_BOOL:
+		fputs(v->v.i ? "true" : "false", f);
+		break;
+	case WBC_TIMESTAMP:
+		fprintf(f, "\"%s\"", units_say_moment(moment, v->v.i));
+		break;
 	case WBC_TEXT:
+	case WBC_JSON:
 		if (is_utf8(v->v.p, v->bytes))
 			put_string(f, v->v.p, v->bytes);
 		else
@@ -90,7 +83,7 @@ static void put_value(FILE *f, const struct wbc_value *v)
 	case WBC_BLOB:
 		put_hex(f, "blob_hex", v->v.p, v->bytes);
 		break;
-	default:
+	case WBC_NULL:
 		fputs("null", f);
 		break;
 	}
@@ -118,10 +111,11 @@ char *wbci_letter_json(const struct wbc_value *values, unsigned n)
 	return text;
 }
 
-char *wbci_letter_deltas(const struct wbci_rowset *rs,
+char *wbci_letter_change(const struct wbci_rowset *rs,
                          const struct wbci_row *row)
 {
-	struct wbc_value values[WBC_COUNTERS_MAX];
+	struct wbc_value values[WBC_COLUMNS_MAX];
+	uint8_t columns[WBC_COLUMNS_MAX];
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
@@ -135,6 +129,10 @@ char *wbci_letter_deltas(const struct wbci_rowset *rs,
 			is_double ? wbc_double(name,
 		                               wbci_double_of(row->delta[i]))
 				  : wbc_int64(name, (int64_t)row->delta[i]);
+	}
+	if (row->set) {
+		wbci_set_values(rs, row->set, values + n, columns);
+		n += row->set->n;
 	}
 	return wbci_letter_json(values, n);
 }

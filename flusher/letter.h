@@ -19,8 +19,9 @@
  */
 char *wbci_letter_json(const struct wbc_value *values, unsigned n);
 
-/* The deltas of a row that are not zero; as above. */
-char *wbci_letter_deltas(const struct wbci_rowset *rs,
+/* The deltas of a row that are not zero, and the values of the columns that it
+ * sets; as above. */
+char *wbci_letter_change(const struct wbci_rowset *rs,
                          const struct wbci_row *row);
 
 #endif

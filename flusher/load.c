@@ -51,7 +51,8 @@ static int load_table(void *arg, const char *table,
 }
 
 /* A set of rows of whatever specification a blob is. */
-static int read_blob(struct wbci_rowset *rs, const void *blob, size_t bytes)
+static int read_blob(struct wbci_rowset *rs, const void *blob, size_t bytes,
+                     uint64_t number, uint32_t chunk)
 {
 	struct wbci_blob b;
 	int error = wbci_blob_open(&b, blob, bytes);
@@ -60,7 +61,7 @@ static int read_blob(struct wbci_rowset *rs, const void *blob, size_t bytes)
 		error = wbci_rowset_init(rs, b.spec, b.spec_bytes, false);
 	if (error)
 		return error == -ENOMEM ? error : WBC_E_CORRUPT;
-	error = wbci_rowset_read(rs, blob, bytes);
+	error = wbci_rowset_read_at(rs, blob, bytes, number, chunk);
 	if (error)
 		wbci_rowset_free(rs);
 	return error;
@@ -74,12 +75,11 @@ static int load_piece(void *arg, const char *table, uint64_t number,
 	struct wbci_rowset rs;
 	int error;
 
-	(void)chunk;
 	if (!q)
 		return -ENOMEM;
 	if (number <= q->record.done || number > q->record.last)
 		return WBC_E_CORRUPT;
-	error = read_blob(&rs, blob, bytes);
+	error = read_blob(&rs, blob, bytes, number, chunk);
 	if (error)
 		return error;
 	q->planned_rows += rs.n_rows + rs.n_inserts;
@@ -125,10 +125,9 @@ static int load_batch(void *arg, const char *table, uint64_t number,
 	struct wbci_rowset rs;
 	int error;
 
-	(void)chunk;
 	if (!q)
 		return -ENOMEM;
-	error = read_blob(&rs, blob, bytes);
+	error = read_blob(&rs, blob, bytes, number, chunk);
 	if (error)
 		return error;
 	error = note_chunk(q, number, &rs, bytes);

@@ -21,6 +21,18 @@
  *   event=stopped  rows= inserts= refused= statements= batches= pieces=
  *                  merges= rounds= left=
  *     this flusher's sums; left: rows that stay in the journal
+ *   event=mismatch  table= reason=
+ *     the database has a table otherwise than it was declared; at the start
+ *     and after a reload, a line for each thing
+ *   event=database-away  connection= table= reason=
+ *   event=database-back  connection= tables=
+ *   event=reloaded  config= connections= tables=
+ *   event=reload-failed  reason=
+ *     the second: FILE:LINE, and nothing has changed
+ *   event=left  table= rows= reason=
+ *   event=left-away  connection= tables= rows= tried=
+ *     at the end: what stays in the journal; tried: how many works were sent
+ *     in the final flush
  *   event=corrupt  what= where= count=
  *     something in the segment makes no sense, and was left out; a line for
  *     the first, the second, the fourth, the eighth, ...

@@ -24,7 +24,7 @@
 #include "state.h"
 
 #define PIECE_ROWS 100000u
-#define PIECE_INSERT_BYTES (UINT64_C(16) << 20)
+#define PIECE_BYTES (UINT64_C(16) << 20)
 #define PLAN_BYTES (UINT64_C(256) << 20)
 #define MERGE_FEWEST 8u
 #define MERGE_INSERT_BYTES (UINT64_C(32) << 20)
@@ -52,8 +52,6 @@ static int read_chunk(void *arg, const char *table, uint64_t number,
 	int error;
 
 	(void)table;
-	(void)number;
-	(void)chunk;
 	if (!p->rs.spec) {
 		error = wbci_blob_open(&b, blob, bytes);
 		if (!error)
@@ -62,7 +60,7 @@ static int read_chunk(void *arg, const char *table, uint64_t number,
 		if (error)
 			return error;
 	}
-	return wbci_rowset_read(&p->rs, blob, bytes);
+	return wbci_rowset_read_at(&p->rs, blob, bytes, number, chunk);
 }
 
 /* What the batches hold, coalesced. */
@@ -106,10 +104,11 @@ static int fill_pieces(struct wbci_journal *j, void *arg)
 	p->record.mark = p->mark;
 	p->record.plan_round = p->q->batches[p->first + p->n - 1].round;
 	p->kind = BLOB_PIECE;
-	while (!error && wbci_rowset_cut(&p->rs, &slice, PIECE_ROWS,
-	                                 PIECE_INSERT_BYTES)) {
+	while (!error &&
+	       wbci_rowset_cut(&p->rs, &slice, PIECE_ROWS, PIECE_BYTES)) {
 		p->number = ++p->record.last;
-		error = wbci_rowset_write(&p->rs, &slice, put_chunk, p);
+		error = wbci_rowset_write(&p->rs, &slice, p->number, put_chunk,
+		                          p);
 	}
 	if (!error)
 		error = delete_batches(j, p);
@@ -204,7 +203,6 @@ int wbci_plan(struct wbci_flusher *f, struct wbci_queue *q)
 		error = note_pieces(&p);
 	}
 	wbci_rowset_free(&p.rs);
-	wbci_unapplied_sweep(f->unapplied);
 	return report(f, q, error, text);
 }
 
@@ -218,7 +216,8 @@ static int fill_merged(struct wbci_journal *j, void *arg)
 	p->bytes = 0;
 	p->number = p->q->batches[p->first + p->n - 1].round;
 	if (!error)
-		error = wbci_rowset_write(&p->rs, &all, put_chunk, p);
+		error = wbci_rowset_write(&p->rs, &all, p->number, put_chunk,
+		                          p);
 	wbci_point(POINT_MERGE_BEFORE_COMMIT);
 	return error;
 }
@@ -240,7 +239,8 @@ static unsigned choose_last(const struct wbci_queue *q)
 
 		if (b->spec_hash != last->spec_hash ||
 		    b->inserts_bytes > MERGE_INSERT_BYTES ||
-		    (n >= MERGE_FEWEST && b->bytes > 2 * bytes))
+		    (n >= MERGE_FEWEST && b->bytes > 2 * bytes) ||
+		    bytes + b->bytes > PLAN_BYTES)
 			break;
 		bytes += b->bytes;
 	}
@@ -272,7 +272,11 @@ int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q)
 		                            .rows = p.rs.n_rows,
 		                            .spec_hash = p.rs.spec_hash};
 		wbci_queue_drop_last(q, p.n);
-		error = wbci_queue_push(q, &merged);
+		error = wbci_unapplied_merge(
+			f->unapplied, wbci_queue_rows_id(q, merged.spec_hash),
+			&p.rs);
+		if (!error)
+			error = wbci_queue_push(q, &merged);
 		f->totals.merges++;
 	}
 	wbci_rowset_free(&p.rs);

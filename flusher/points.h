@@ -58,6 +58,9 @@
 	P(ORIGINS_STORED, "origins-stored")                                    \
 	P(TRIM_BEFORE_COMMIT, "trim-before-commit")                            \
 	P(TRIM_AFTER_COMMIT, "trim-after-commit")                              \
+	P(READ_POSITION, "read-position")                                      \
+	P(READ_TAKEN, "read-taken")                                            \
+	P(READ_ANSWERED, "read-answered")                                      \
 	P(SETTLED_PUBLISHED, "settled-published")                              \
 	P(FINAL_BEGUN, "final-begun")                                          \
 	P(FINAL_JOURNALED, "final-journaled")                                  \

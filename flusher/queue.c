@@ -71,7 +71,29 @@ int wbci_queue_declare(struct wbci_declared *d, const struct wbci_schema *s)
 	return 0;
 }
 
-int wbci_queues_configure(struct wbci_queues *qs, const struct wbci_config *c)
+/* A table that the configuration has no more parks like one it never had. */
+static void forget_others(struct wbci_queues *qs, const struct wbci_config *c)
+{
+	char name[WBCI_TABLE_NAME];
+	struct wbci_queue *q;
+	unsigned i;
+
+	for (unsigned at = 0; at < qs->n; at++) {
+		q = qs->queue[at];
+		for (i = 0; i < c->n_tables; i++) {
+			wbci_queue_name(&c->tables[i], name);
+			if (!strcmp(q->name, name))
+				break;
+		}
+		if (i < c->n_tables)
+			continue;
+		q->configured.known = false;
+		q->limits = (struct wbci_limits){0, 0};
+	}
+}
+
+int wbci_queues_configure(struct wbci_queues *qs, struct wbci_connections *cs,
+                          const struct wbci_config *c)
 {
 	char name[WBCI_TABLE_NAME];
 	struct wbci_queue *q;
@@ -81,7 +103,15 @@ int wbci_queues_configure(struct wbci_queues *qs, const struct wbci_config *c)
 		q = wbci_queue_find(qs, name);
 		if (!q || wbci_queue_declare(&q->configured, &c->tables[i]))
 			return -ENOMEM;
+		q->connection =
+			wbci_connection_find(cs, c->tables[i].connection);
+		if (!q->connection)
+			return -ENOMEM;
+		q->limits = c->limits[i];
+		q->next_flush_ns = 0;
+		q->examined = false;
 	}
+	forget_others(qs, c);
 	return 0;
 }
 
@@ -202,17 +232,18 @@ int wbci_queue_mismatch(struct wbci_queue *q)
 {
 	struct wbci_message m = {q->reason, sizeof(q->reason)};
 
-	/* --table would be refused for it, too. */
+	/* --table would be refused for it if there is no such connection. */
 	if (!q->configured.known && !is_default(q->name))
 		return wbci_say(&m, WBC_E_TABLE,
-		                "table %s: this flusher writes to the "
-		                "connection default only; declare the table "
-		                "as \"%s\"",
+		                "table %s: the flusher was not told of it; add "
+		                "it to the configuration file, with its "
+		                "connection, or declare the table as \"%s\"",
 		                q->name, strchr(q->name, '.') + 1);
 	if (!q->configured.known)
 		return wbci_say(&m, WBC_E_TABLE,
-		                "table %s: the flusher was not told of it; "
-		                "start wbc-flusher with --table '%s'",
+		                "table %s: the flusher was not told of it; add "
+		                "it to the configuration file, or start "
+		                "wbc-flusher with --table '%s'",
 		                wbci_queue_label(q),
 		                q->declared.known ? q->declared.spec
 		                                  : "SPECIFICATION");

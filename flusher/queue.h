@@ -24,6 +24,7 @@
 
 #include "../shm/schema.h"
 #include "config.h"
+#include "connection.h"
 #include "journal.h"
 #include "rowset.h"
 
@@ -52,6 +53,8 @@ struct wbci_queue {
 	int segment_table; /* its number in the segment, or -1 */
 	struct wbci_declared configured;
 	struct wbci_declared declared; /* in the segment */
+	struct wbci_connection *connection; /* or NULL: none of its name */
+	struct wbci_limits limits;          /* 0: as all tables */
 	struct wbci_rowset *fresh;     /* of the round in progress, or NULL */
 
 	/* the journal's */
@@ -67,12 +70,15 @@ struct wbci_queue {
 
 	/* on the way to the sink */
 	bool in_flight;
+	struct wbci_work *reading; /* being put together by the loader */
 	bool reconciled;       /* the ledger was seen in this life */
+	bool examined;         /* its catalogue was compared */
 	uint64_t flush_to;     /* what is below this round is to be settled */
 	uint64_t want_seen;    /* the clients' want that was acted upon */
 	uint64_t asked_synced; /* `synced` when the work in flight was made */
 	uint64_t settled;
-	int64_t retry_ns;     /* nothing is tried before this */
+	int64_t retry_ns;      /* nothing is tried before this */
+	int64_t next_flush_ns; /* by the table's own interval, or 0 */
 	int parked;           /* 0 or a WBC_E_* */
 	char reason[192];     /* why parked, or why it waits */
 	int published_parked; /* what the segment was told last */
@@ -122,8 +128,9 @@ void wbci_queue_name(const struct wbci_schema *s, char *name);
 /* Take over a declaration.  0 or -ENOMEM. */
 int wbci_queue_declare(struct wbci_declared *d, const struct wbci_schema *s);
 
-/* The configuration's tables.  0 or -ENOMEM. */
-int wbci_queues_configure(struct wbci_queues *qs, const struct wbci_config *c);
+/* The configuration's tables, and no others.  0 or -ENOMEM. */
+int wbci_queues_configure(struct wbci_queues *qs, struct wbci_connections *cs,
+                          const struct wbci_config *c);
 
 /* Tables that were declared in the segment meanwhile.  Damaged ones are
  * logged once and left out.  0 or -ENOMEM. */

@@ -27,25 +27,54 @@ static uint64_t pad8(uint64_t n)
 	return (n + 7) & ~UINT64_C(7);
 }
 
-static void *arena_take(struct wbci_rowset *rs, uint64_t bytes)
+static struct wbci_arena *new_arena(uint64_t room)
+{
+	struct wbci_arena *a = malloc(sizeof(*a) + room);
+
+	if (!a)
+		return NULL;
+	a->next = NULL;
+	a->used = 0;
+	a->room = room;
+	return a;
+}
+
+/* Its own memory, behind that which has room for others. */
+static void *take_large(struct wbci_rowset *rs, uint64_t bytes)
+{
+	struct wbci_arena *a = new_arena(bytes);
+
+	if (!a)
+		return NULL;
+	a->used = bytes;
+	if (rs->arena) {
+		a->next = rs->arena->next;
+		rs->arena->next = a;
+	} else {
+		rs->arena = a;
+	}
+	return a->bytes;
+}
+
+void *wbci_rowset_take(struct wbci_rowset *rs, uint64_t bytes)
 {
 	struct wbci_arena *a = rs->arena;
 	uint64_t room;
 	void *place;
 
 	bytes = pad8(bytes);
+	if (bytes > ARENA_MOST / 4)
+		return take_large(rs, bytes);
 	if (!a || a->room - a->used < bytes) {
 		room = a && a->room < ARENA_MOST ? a->room * 2 : ARENA_FIRST;
 		if (a && a->room >= ARENA_MOST)
 			room = ARENA_MOST;
-		if (room < bytes)
-			room = bytes;
-		a = malloc(sizeof(*a) + room);
+		while (room < bytes)
+			room *= 2;
+		a = new_arena(room);
 		if (!a)
 			return NULL;
 		a->next = rs->arena;
-		a->used = 0;
-		a->room = room;
 		rs->arena = a;
 	}
 	place = (unsigned char *)a->bytes + a->used;
@@ -113,6 +142,8 @@ bool wbci_delta_zero(bool is_double, uint64_t delta)
 
 bool wbci_row_zero(const struct wbci_rowset *rs, const struct wbci_row *row)
 {
+	if (row->set)
+		return false;
 	for (unsigned i = 0; i < rs->schema.n_cells; i++)
 		if (!wbci_delta_zero(rs->doubles >> i & 1, row->delta[i]))
 			return false;
@@ -186,15 +217,50 @@ static int append_row(struct wbci_rowset *rs, uint64_t hash,
 
 	if (grow_rows(rs))
 		return -ENOMEM;
-	row = arena_take(rs, sizeof(*row) + cells + key_len);
+	row = wbci_rowset_take(rs, sizeof(*row) + cells + key_len);
 	if (!row)
 		return -ENOMEM;
 	row->hash = hash;
 	row->key_len = key_len;
 	row->reserved = 0;
+	row->set = NULL;
 	memcpy(row->delta, delta, cells);
 	memcpy((unsigned char *)row->delta + cells, key, key_len);
 	rs->rows[rs->n_rows++] = row;
+	return 0;
+}
+
+/* The row of a key, which has deltas of its own by now. */
+static int find_row(struct wbci_rowset *rs, const unsigned char *key,
+                    uint32_t key_len, const uint64_t *delta,
+                    struct wbci_row **found)
+{
+	struct wbci_row *row;
+	uint64_t hash = 0;
+	uint64_t slot = 0;
+	int error;
+
+	if (!rs->unique) {
+		error = grow_slots(rs);
+		if (error)
+			return error;
+		hash = wbci_hash(key, key_len);
+		slot = find_slot(rs, hash, key, key_len);
+	}
+	if (rs->unique || !rs->slots[slot]) {
+		error = append_row(rs, hash, key, key_len, delta);
+		if (error)
+			return error;
+		if (!rs->unique)
+			rs->slots[slot] = (uint32_t)rs->n_rows;
+		*found = rs->rows[rs->n_rows - 1];
+		return 0;
+	}
+	row = rs->rows[rs->slots[slot] - 1];
+	for (unsigned i = 0; i < rs->schema.n_cells; i++)
+		row->delta[i] = wbci_delta_sum(rs->doubles >> i & 1,
+		                               row->delta[i], delta[i]);
+	*found = row;
 	return 0;
 }
 
@@ -202,28 +268,38 @@ int wbci_rowset_add(struct wbci_rowset *rs, const unsigned char *key,
                     uint32_t key_len, const uint64_t *delta)
 {
 	struct wbci_row *row;
-	uint64_t hash;
-	uint64_t slot;
+
+	return find_row(rs, key, key_len, delta, &row);
+}
+
+int wbci_rowset_change(struct wbci_rowset *rs, const unsigned char *key,
+                       uint32_t key_len, const uint64_t *delta,
+                       const struct wbc_value *values, const uint8_t *columns,
+                       unsigned n)
+{
+	static const uint64_t nothing[WBC_COUNTERS_MAX];
+	struct wbci_row *row;
 	int error;
 
-	if (rs->unique)
-		return append_row(rs, 0, key, key_len, delta);
-	error = grow_slots(rs);
+	if (!n)
+		return wbci_rowset_add(rs, key, key_len, delta);
+	/* The values first, since only they can be wrong. */
+	error = find_row(rs, key, key_len, nothing, &row);
+	if (!error)
+		error = wbci_set_change(rs, &row->set, values, columns, n);
 	if (error)
 		return error;
-	hash = wbci_hash(key, key_len);
-	slot = find_slot(rs, hash, key, key_len);
-	if (!rs->slots[slot]) {
-		error = append_row(rs, hash, key, key_len, delta);
-		if (!error)
-			rs->slots[slot] = (uint32_t)rs->n_rows;
-		return error;
-	}
-	row = rs->rows[rs->slots[slot] - 1];
 	for (unsigned i = 0; i < rs->schema.n_cells; i++)
 		row->delta[i] = wbci_delta_sum(rs->doubles >> i & 1,
 		                               row->delta[i], delta[i]);
 	return 0;
+}
+
+uint64_t wbci_row_bytes(const struct wbci_rowset *rs,
+                        const struct wbci_row *row)
+{
+	return 8 + rs->schema.n_cells * sizeof(uint64_t) + pad8(row->key_len) +
+	       (row->set ? row->set->bytes : 0);
 }
 
 int wbci_rowset_insert(struct wbci_rowset *rs, const unsigned char *record,
@@ -290,13 +366,29 @@ static uint64_t record_bytes(const struct wbci_rowset *rs, uint64_t at)
 	return record.bytes;
 }
 
+/* How many rows from @at on are within both bounds; one, if it is the first
+ * of all, whatever its size. */
+static uint64_t cut_rows(const struct wbci_rowset *rs, uint64_t at,
+                         uint64_t max_rows, uint64_t max_bytes, bool first)
+{
+	uint64_t end = at;
+	uint64_t bytes;
+
+	for (; end < rs->n_rows && end - at < max_rows; end++) {
+		bytes = wbci_row_bytes(rs, rs->rows[end]);
+		if (bytes > max_bytes && !(first && end == at))
+			break;
+		max_bytes -= bytes < max_bytes ? bytes : max_bytes;
+	}
+	return end - at;
+}
+
 bool wbci_rowset_cut(const struct wbci_rowset *rs, struct wbci_slice *slice,
                      uint64_t max_rows, uint64_t max_bytes)
 {
 	uint64_t from = slice->insert_to;
 	uint64_t at = from;
 	uint64_t left = max_rows;
-	uint64_t rows = rs->n_rows - slice->row_to;
 
 	slice->n_inserts = 0;
 	while (at < rs->inserts_bytes && left &&
@@ -308,9 +400,11 @@ bool wbci_rowset_cut(const struct wbci_rowset *rs, struct wbci_slice *slice,
 	slice->insert_from = from;
 	slice->insert_to = at;
 	slice->row_from = slice->row_to;
+	max_bytes -= at - from < max_bytes ? at - from : max_bytes;
 	/* Rows follow when all inserts are out. */
 	if (at == rs->inserts_bytes)
-		slice->row_to += rows < left ? rows : left;
+		slice->row_to += cut_rows(rs, slice->row_from, left, max_bytes,
+		                          at == from);
 	return slice->n_inserts || slice->row_to > slice->row_from;
 }
 

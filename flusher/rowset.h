@@ -6,8 +6,8 @@
  *
  * Inserted rows, as lane records one behind the other in the order in which
  * they were made; and per changed row the sum of what was added to each of
- * its cells.  int64 cells are summed in wrapping arithmetic, double cells as
- * doubles.
+ * its cells, and the last value of each plain column that was set.  int64
+ * cells are summed in wrapping arithmetic, double cells as doubles.
  *
  * In the journal a row set is a few blobs of about 1 MiB at most (larger only
  * for a single larger record), chunk 0, 1, ...:
@@ -17,7 +17,11 @@
  *   32  inserts_bytes u64 | rows_bytes u64
  *   48  canonical specification of the table, padded to 8
  *       inserts: record_shm, each a multiple of 8 long
- *       rows: key_len u32 | 0 u32 | deltas u64[n_cells] | key, padded to 8
+ *       rows: key_len u16 | n_values u8 | 0 u8 | values_bytes u32 |
+ *       deltas u64[n_cells] | key, padded to 8 | values as in set.h
+ *
+ * A blob of which no row sets a column has the magic that it had before rows
+ * could, and reads as then.
  *
  * Whoever reads one takes it for input: all lengths are checked, the values
  * inside records and keys are checked by who uses them.
@@ -32,6 +36,7 @@
 #include <stdint.h>
 
 #include "../shm/schema.h"
+#include "set.h"
 
 #define WBCI_BLOB_BYTES (1u << 20)
 
@@ -40,6 +45,7 @@ struct wbci_row {
 	uint64_t hash;
 	uint32_t key_len;
 	uint32_t reserved;
+	struct wbci_set *set; /* of plain columns; NULL: none is set */
 	uint64_t delta[];
 };
 
@@ -59,6 +65,7 @@ struct wbci_rowset {
 	uint64_t n_rows;
 	uint64_t n_zero; /* after sorting: rows behind those */
 	uint64_t rows_room;
+	uint64_t sets_bytes; /* of the values in all rows' sets */
 
 	bool unique;     /* rows come once each: no table of slots is kept */
 	uint32_t *slots; /* hash table: place in rows + 1 */
@@ -103,7 +110,7 @@ uint64_t wbci_delta_sum(bool is_double, uint64_t a, uint64_t b);
 /* A delta that changes nothing. */
 bool wbci_delta_zero(bool is_double, uint64_t delta);
 
-/* All deltas of a row are such. */
+/* A row that changes nothing: all deltas are such, and no column is set. */
 bool wbci_row_zero(const struct wbci_rowset *rs, const struct wbci_row *row);
 
 /**
@@ -115,6 +122,30 @@ bool wbci_row_zero(const struct wbci_rowset *rs, const struct wbci_row *row);
  */
 int wbci_rowset_add(struct wbci_rowset *rs, const unsigned char *key,
                     uint32_t key_len, const uint64_t *delta);
+
+/**
+ * wbci_rowset_change() - add to the cells of a row and set plain columns
+ * @delta:   n_cells values
+ * @values:  @n of them, maybe none; copied
+ * @columns: their columns: plain ones, each once, in any order
+ *
+ * What the row had in these columns is overridden, deltas are summed.
+ *
+ * Return: 0, -ENOMEM, or WBC_E_CORRUPT if the table's columns do not take
+ * these values: then the set is as it was, or has a row more that changes
+ * nothing.
+ */
+int wbci_rowset_change(struct wbci_rowset *rs, const unsigned char *key,
+                       uint32_t key_len, const uint64_t *delta,
+                       const struct wbc_value *values, const uint8_t *columns,
+                       unsigned n);
+
+/* Bytes of a row in a blob. */
+uint64_t wbci_row_bytes(const struct wbci_rowset *rs,
+                        const struct wbci_row *row);
+
+/* Memory that goes with the set, 8-aligned; NULL: none. */
+void *wbci_rowset_take(struct wbci_rowset *rs, uint64_t bytes);
 
 /**
  * wbci_rowset_insert() - append an inserted row
@@ -134,7 +165,7 @@ void wbci_rowset_sort(struct wbci_rowset *rs);
  * wbci_rowset_cut() - the next part of a set, of bounded size
  * @slice:      what was cut before; at first all zero.  Receives the part
  * @max_rows:   rows of either kind
- * @max_bytes:  of inserts; one record is taken whatever its size
+ * @max_bytes:  of both; one record or row is taken whatever its size
  *
  * Return: false if nothing is left.
  */
@@ -149,19 +180,22 @@ typedef int wbci_blob_fn(void *arg, uint32_t chunk, const void *blob,
 
 /**
  * wbci_rowset_write() - make blobs of a part
+ * @number: of the batch or the piece that it becomes; rows that set columns
+ *          note the place
  * @emit: called with each in turn; a negative result ends it
  *
  * Return: 0, -ENOMEM, or what @emit returned.
  */
 int wbci_rowset_write(const struct wbci_rowset *rs,
-                      const struct wbci_slice *slice, wbci_blob_fn *emit,
-                      void *arg);
+                      const struct wbci_slice *slice, uint64_t number,
+                      wbci_blob_fn *emit, void *arg);
 
 /* What a blob says of itself, checked. */
 struct wbci_blob {
 	const char *spec; /* not terminated */
 	uint32_t spec_bytes;
 	uint32_t n_cells;
+	bool sets; /* its rows may set columns */
 	uint64_t n_inserts;
 	uint64_t n_rows;
 	const unsigned char *inserts;
@@ -183,5 +217,18 @@ int wbci_blob_open(struct wbci_blob *b, const void *blob, size_t bytes);
  * another specification.
  */
 int wbci_rowset_read(struct wbci_rowset *rs, const void *blob, size_t bytes);
+
+/* The same; rows that set columns note the place: a chunk of a batch or of a
+ * piece. */
+int wbci_rowset_read_at(struct wbci_rowset *rs, const void *blob, size_t bytes,
+                        uint64_t number, uint32_t chunk);
+
+/**
+ * wbci_rowset_read_row() - add one row of a blob to a set
+ * @at: where it stands, see struct wbci_blob_place
+ * Return: as wbci_rowset_read().
+ */
+int wbci_rowset_read_row(struct wbci_rowset *rs, const void *blob, size_t bytes,
+                         uint32_t at);
 
 #endif

@@ -2,7 +2,7 @@
 /* Copyright the wbcshm authors */
 
 /*
- * Answers of the sink, and what clients are told.
+ * Answers of the sinks, and what clients are told.
  *
  * A piece is applied: first its rows' origins are stored in the segment, then
  * the piece is trimmed from the journal, then the segment's counts and
@@ -16,180 +16,16 @@
 #include <time.h>
 
 #include "../api/wbc_error.h"
-#include "../shm/cell.h"
-#include "../shm/epoch.h"
-#include "../shm/key.h"
-#include "../shm/record.h"
 #include "../shm/table.h"
 #include "../shm/wake.h"
+#include "loader.h"
 #include "log.h"
+#include "origins.h"
 #include "points.h"
 #include "state.h"
 
 #define AWAY_FIRST_NS (INT64_C(100) * 1000000)
 #define AWAY_MOST_NS (INT64_C(2000) * 1000000)
-
-/*
- * The database's value v includes all pieces up to this one.  Of what was
- * journaled, `left` is not in it; total - journaled is not journaled.  So the
- * value is v + left + total - journaled, and origin is that without total.
- */
-static uint64_t int64_origin(const struct wbci_answer *a, uint64_t left,
-                             uint64_t journaled)
-{
-	uint64_t origin = a->bits + left - journaled;
-
-	if (a->state == VALUE_NOROW)
-		return WBCI_INT64_NOROW;
-	if (a->state != VALUE_NUMBER || origin == WBCI_INT64_NOROW ||
-	    origin == WBCI_INT64_NULL)
-		return WBCI_INT64_UNKNOWN;
-	return origin;
-}
-
-static uint64_t double_origin(const struct wbci_answer *a, uint64_t left,
-                              uint64_t journaled)
-{
-	double origin = wbci_double_of(a->bits) + wbci_double_of(left) -
-	                wbci_double_of(journaled);
-
-	if (a->state == VALUE_NOROW)
-		return WBCI_DOUBLE_NOROW;
-	if (a->state != VALUE_NUMBER || !isfinite(origin))
-		return WBCI_DOUBLE_UNKNOWN;
-	return wbci_bits_of(origin);
-}
-
-/* How many cells of an entry are inside its page, whatever it says. */
-static unsigned cells_of(const struct wbci_segment *s, struct entry_shm *e,
-                         uint64_t offset, const struct wbci_rowset *rs)
-{
-	unsigned n = *(volatile uint8_t *)&e->n_cells;
-
-	if (n > rs->schema.n_cells ||
-	    !wbci_in_page(s, offset, wbci_entry_bytes(n, 0)))
-		return 0;
-	return n;
-}
-
-static void store_row(struct wbci_flusher *f, struct wbci_thread *t,
-                      const struct wbci_work *w, uint64_t row,
-                      const uint64_t *left, unsigned table)
-{
-	const struct wbci_segment *s = &f->client->segment;
-	const struct wbci_rowset *rs = &w->rows;
-	const struct wbci_answer *a = w->answers + row * rs->schema.n_cells;
-	struct entry_shm *e;
-	struct wbci_key k;
-	uint64_t offset;
-	unsigned n;
-
-	wbci_key_init(s, &k, SPACE_ROW, (uint8_t)table,
-	              wbci_row_key(rs, rs->rows[row]),
-	              (uint16_t)rs->rows[row]->key_len);
-	if (wbci_entry_find(t, &k, &e, &offset))
-		return;
-	n = cells_of(s, e, offset, rs);
-	for (unsigned i = 0; i < n; i++) {
-		/* Relaxed: only this thread writes it. */
-		uint64_t journaled = order_load(wbci_entry_journaled(e, i));
-		bool is_double = rs->doubles >> i & 1;
-
-		/* ORDER cell.origin, release: a reader who sees it has the
-		 * database's answer. */
-		order_release(
-			wbci_entry_origin(e, i),
-			is_double ? double_origin(&a[i], left[i], journaled)
-				  : int64_origin(&a[i], left[i], journaled));
-	}
-	wbci_exit(t);
-}
-
-/* A row that was inserted is not missing any more; what it has is seen when
- * the next change of it is applied. */
-static void forget_norow(struct wbci_flusher *f, struct wbci_thread *t,
-                         const struct wbci_rowset *rs, const struct wbci_key *k)
-{
-	struct entry_shm *e;
-	uint64_t offset;
-	unsigned n;
-
-	if (wbci_entry_find(t, k, &e, &offset))
-		return;
-	n = cells_of(&f->client->segment, e, offset, rs);
-	for (unsigned i = 0; i < n; i++) {
-		bool is_double = rs->doubles >> i & 1;
-		order_u64 *origin = wbci_entry_origin(e, i);
-
-		if (order_load(origin) ==
-		    (is_double ? WBCI_DOUBLE_NOROW : WBCI_INT64_NOROW))
-			order_release(origin, is_double ? WBCI_DOUBLE_UNKNOWN
-			                                : WBCI_INT64_UNKNOWN);
-	}
-	wbci_exit(t);
-}
-
-static void note_insert(struct wbci_flusher *f, struct wbci_thread *t,
-                        const struct wbci_rowset *rs,
-                        const unsigned char *record, uint32_t bytes,
-                        unsigned table)
-{
-	struct wbc_value values[WBC_COLUMNS_MAX], keys[WBC_COLUMNS_MAX];
-	uint8_t columns[WBC_COLUMNS_MAX];
-	unsigned char key[WBC_KEY_MAX];
-	struct wbci_key k;
-	size_t n_keys = 0;
-	int n, len;
-
-	n = wbci_record_parse(&rs->schema, record, bytes, values, columns);
-	for (int i = 0; i < n; i++)
-		if (rs->schema.columns[columns[i]].role == ROLE_KEY)
-			keys[n_keys++] = values[i];
-	len = wbci_key_encode(&rs->schema, keys, n_keys, key);
-	if (len < 0)
-		return;
-	wbci_key_init(&f->client->segment, &k, SPACE_ROW, (uint8_t)table, key,
-	              (uint16_t)len);
-	forget_norow(f, t, rs, &k);
-}
-
-static void note_inserts(struct wbci_flusher *f, struct wbci_thread *t,
-                         const struct wbci_rowset *rs, unsigned table)
-{
-	struct record_shm record;
-
-	if (!rs->schema.n_cells || !rs->schema.n_keys)
-		return;
-	for (uint64_t at = 0; at < rs->inserts_bytes; at += record.bytes) {
-		memcpy(&record, rs->inserts + at, sizeof(record));
-		note_insert(f, t, rs, rs->inserts + at, record.bytes, table);
-	}
-}
-
-static void store_origins(struct wbci_flusher *f, struct wbci_queue *q,
-                          const struct wbci_work *w)
-{
-	const struct wbci_rowset *rs = &w->rows;
-	uint64_t id = wbci_queue_rows_id(q, rs->spec_hash);
-	uint64_t left[WBC_COUNTERS_MAX];
-	bool stored =
-		q->segment_table >= 0 && q->declared.spec_hash == rs->spec_hash;
-	struct wbci_thread *t = NULL;
-
-	if (stored && wbci_thread(f->client, &t))
-		stored = false;
-	if (stored)
-		note_inserts(f, t, rs, (unsigned)q->segment_table);
-	for (uint64_t i = 0; i < rs->n_rows; i++) {
-		if (i == rs->n_rows / 2)
-			wbci_point(POINT_ORIGINS_HALF);
-		wbci_unapplied_apply(f->unapplied, id, rs, rs->rows[i], left);
-		if (stored)
-			store_row(f, t, w, i, left, (unsigned)q->segment_table);
-	}
-	wbci_unapplied_sweep(f->unapplied);
-	wbci_point(POINT_ORIGINS_STORED);
-}
 
 struct trimming {
 	struct wbci_queue *q;
@@ -267,7 +103,7 @@ static void take_piece(struct wbci_flusher *f, struct wbci_queue *q,
 	if (f->reload || w->piece != q->record.done + 1 ||
 	    !wbci_queue_outstanding(q))
 		return;
-	store_origins(f, q, w);
+	wbci_origins_applied(f, q, w);
 	if (trim(f, q, w))
 		return;
 	log_applied(q, w);
@@ -284,36 +120,47 @@ static void take_piece(struct wbci_flusher *f, struct wbci_queue *q,
 	}
 }
 
-static void is_back(struct wbci_flusher *f)
+static void is_back(struct wbci_flusher *f, struct wbci_connection *c)
 {
-	if (!f->away)
+	unsigned tables = 0;
+
+	if (!c->away)
 		return;
-	f->away = false;
-	f->away_delay_ns = 0;
-	for (unsigned i = 0; i < f->queues.n; i++)
-		if (!f->queues.queue[i]->parked)
-			f->queues.queue[i]->reason[0] = '\0';
-	wbci_log("database-back", LOG_NUMBER("tables", f->queues.n));
+	c->away = false;
+	c->away_delay_ns = 0;
+	for (unsigned i = 0; i < f->queues.n; i++) {
+		struct wbci_queue *q = f->queues.queue[i];
+
+		if (q->connection != c)
+			continue;
+		tables++;
+		if (!q->parked)
+			q->reason[0] = '\0';
+	}
+	wbci_log("database-back", LOG_TEXT("connection", c->name),
+	         LOG_NUMBER("tables", tables));
 }
 
 static void is_away(struct wbci_flusher *f, struct wbci_queue *q,
                     const struct wbci_work *w)
 {
+	struct wbci_connection *c = q->connection;
 	int64_t now = wbci_now_ns();
 
-	if (!f->away || strcmp(q->reason, w->reason) != 0)
-		wbci_log("database-away",
+	c->given_up = f->finishing;
+	if (!c->away || strcmp(q->reason, w->reason) != 0)
+		wbci_log("database-away", LOG_TEXT("connection", c->name),
 		         LOG_TEXT("table", wbci_queue_label(q)),
 		         LOG_TEXT("reason", w->reason));
 	memcpy(q->reason, w->reason, sizeof(q->reason));
-	if (f->away && now < f->away_until_ns)
+	if (c->away && now < c->away_until_ns)
 		return; /* the same failure, of another table */
-	f->away = true;
-	f->away_delay_ns =
-		f->away_delay_ns ? f->away_delay_ns * 2 : AWAY_FIRST_NS;
-	if (f->away_delay_ns > AWAY_MOST_NS)
-		f->away_delay_ns = AWAY_MOST_NS;
-	f->away_until_ns = now + f->away_delay_ns;
+	c->away = true;
+	c->away_delay_ns =
+		c->away_delay_ns ? c->away_delay_ns * 2 : AWAY_FIRST_NS;
+	if (c->away_delay_ns > AWAY_MOST_NS)
+		c->away_delay_ns = AWAY_MOST_NS;
+	c->away_until_ns = now + c->away_delay_ns;
 }
 
 static void park(struct wbci_queue *q, const struct wbci_work *w)
@@ -332,14 +179,33 @@ static void park(struct wbci_queue *q, const struct wbci_work *w)
 		q->settled = q->asked_synced;
 }
 
+/* Rows were read for those who want to know. */
+static void take_read(struct wbci_flusher *f, struct wbci_queue *q,
+                      const struct wbci_work *w)
+{
+	if (w->outcome == OUTCOME_AWAY)
+		is_away(f, q, w);
+	else
+		is_back(f, q->connection);
+	wbci_loader_take(f, q, w);
+}
+
 static void take_answer(struct wbci_flusher *f, struct wbci_queue *q,
                         const struct wbci_work *w)
 {
+	q->connection->in_flight--;
+	if (w->reads) {
+		take_read(f, q, w);
+		return;
+	}
 	q->in_flight = false;
+	/* If it could not be looked at, nobody will be able to say more. */
+	if (w->examine && w->outcome != OUTCOME_AWAY)
+		q->examined = true;
 	switch (w->outcome) {
 	case OUTCOME_DONE:
 	case OUTCOME_ALREADY:
-		is_back(f);
+		is_back(f, q->connection);
 		unpark(q);
 		q->reconciled = true;
 		if (w->piece)
@@ -349,22 +215,29 @@ static void take_answer(struct wbci_flusher *f, struct wbci_queue *q,
 		is_away(f, q, w);
 		break;
 	case OUTCOME_PARKED:
-		is_back(f);
+		is_back(f, q->connection);
 		park(q, w);
 		break;
 	}
 }
 
-void wbci_settle(struct wbci_flusher *f)
+static void take_answers(struct wbci_flusher *f, struct wbci_apply *a)
 {
 	struct wbci_work *work;
 	void *q;
 
-	while ((work = wbci_apply_take(f->apply, &q))) {
+	while ((work = wbci_apply_take(a, &q))) {
 		wbci_point(POINT_ANSWER_TAKEN);
 		take_answer(f, q, work);
 		wbci_work_free(&work);
 	}
+}
+
+void wbci_settle(struct wbci_flusher *f)
+{
+	for (unsigned i = 0; i < f->connections.n; i++)
+		if (f->connections.connection[i]->apply)
+			take_answers(f, f->connections.connection[i]->apply);
 }
 
 static void publish_words(const struct wbci_segment *s, struct wbci_queue *q)
@@ -395,12 +268,14 @@ static uint64_t settled_to(const struct wbci_flusher *f, struct wbci_queue *q)
 }
 
 static void publish_queue(const struct wbci_flusher *f, struct wbci_queue *q,
-                          uint64_t settled)
+                          uint64_t settled, uint32_t base_ttl_s)
 {
 	const struct wbci_segment *s = &f->client->segment;
 	struct table_shm *shm = &s->tables[q->segment_table];
 
 	publish_words(s, q);
+	/* Relaxed: ages are told in seconds. */
+	order_store(&shm->base_ttl_s, base_ttl_s);
 	order_store(&shm->rows_applied, q->record.applied);
 	order_store(&shm->rows_refused, q->record.refused);
 	order_store(&shm->rows_pending, wbci_queue_rows(q));
@@ -412,15 +287,18 @@ static void publish_queue(const struct wbci_flusher *f, struct wbci_queue *q,
 void wbci_publish(struct wbci_flusher *f)
 {
 	const struct wbci_segment *s = &f->client->segment;
+	const struct wbci_config *c = wbci_config_get(&f->config);
+	uint32_t base_ttl_s = c->base_ttl_s;
 	uint64_t least = f->synced;
 
+	wbci_config_put();
 	for (unsigned i = 0; i < f->queues.n; i++) {
 		struct wbci_queue *q = f->queues.queue[i];
 		uint64_t settled = settled_to(f, q);
 
 		if (q->segment_table < 0)
 			continue;
-		publish_queue(f, q, settled);
+		publish_queue(f, q, settled, base_ttl_s);
 		if (settled < least)
 			least = settled;
 	}

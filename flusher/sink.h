@@ -51,6 +51,20 @@ struct wbci_answer {
 	uint64_t bits; /* an int64, or a double, as the cell is */
 };
 
+/* What became of a changed row. */
+enum wbci_fate {
+	FATE_UNKNOWN = 0, /* the piece was applied before, or is not */
+	FATE_APPLIED,
+	FATE_REFUSED, /* a dead letter: what it set is not in the database */
+	FATE_NOROW    /* there is no such row, and on_missing is ignore */
+};
+
+/* A thread slot that wants a row, and how it said so. */
+struct wbci_fetcher {
+	uint32_t slot;
+	uint64_t want;
+};
+
 /* One order to a sink, and its answer. */
 struct wbci_work {
 	/* the order */
@@ -61,18 +75,30 @@ struct wbci_work {
 	uint64_t mark;  /* of piece done + 1 */
 	uint8_t on_missing;
 	struct wbci_rowset rows; /* sorted; its schema is the table's */
+	/* Not a piece: rows that are to be read, whatever their deltas. */
+	bool reads;
+	struct wbci_fetcher *fetchers; /* the collector's: who wants them */
+	size_t n_fetchers;
+	/* The table, whose catalogue is to be compared first and the log told
+	 * of what does not fit; or NULL. */
+	struct wbci_schema *examine;
 
 	/* the answer */
 	enum wbci_outcome outcome;
 	char reason[192]; /* AWAY, PARKED: why; else of the last refusal */
 	struct wbci_answer *answers; /* n_rows * n_cells */
+	uint8_t *fates;              /* n_rows, each an enum wbci_fate */
 	uint64_t applied;            /* changed rows */
 	uint64_t inserted;
 	uint64_t refused;    /* of both kinds */
 	uint64_t ignored;    /* rows that the database does not have */
 	uint64_t statements; /* that change, for rows of both kinds */
 	int64_t took_ns;
+	int64_t position; /* of reads: the ledger's, in the same snapshot */
 };
+
+/* Told of a mismatch, in words that name what does not fit. */
+typedef void wbci_examine_fn(void *arg, const char *words);
 
 struct wbci_sink_ops {
 	const char *name;
@@ -85,6 +111,19 @@ struct wbci_sink_ops {
 	                           struct wbci_work *work);
 	enum wbci_outcome (*apply)(struct wbci_sink *sink,
 	                           struct wbci_work *work);
+	/* Read the rows of work->rows and the ledger's position in one
+	 * snapshot of the database. */
+	enum wbci_outcome (*read)(struct wbci_sink *sink,
+	                          struct wbci_work *work);
+	/*
+	 * Compare a table with the database's catalogue, or without a table
+	 * see if the database can be used at all.  By any thread, through a
+	 * connection of its own that changes nothing.  Returns the number of
+	 * mismatches, of each of which `say` is told, or -1: it cannot be
+	 * looked at, and `say` was told why.
+	 */
+	int (*examine)(const char *where, const struct wbci_schema *table,
+	               wbci_examine_fn *say, void *arg);
 };
 
 extern const struct wbci_sink_ops wbci_sink_sqlite;

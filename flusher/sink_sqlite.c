@@ -27,6 +27,17 @@ static enum wbci_outcome outcome_of(enum verdict v)
 	return v == STEP_PARKED ? OUTCOME_PARKED : OUTCOME_AWAY;
 }
 
+/* A column that may change, as a set. */
+static uint64_t any_column(const struct wbci_schema *schema)
+{
+	unsigned i = 0;
+
+	while (i + 1u < schema->n_columns &&
+	       schema->columns[i].role == ROLE_KEY)
+		i++;
+	return UINT64_C(1) << i;
+}
+
 /* Upserts need a unique index on just these keys, and would fire the triggers
  * of an INSERT for rows that are there. */
 static enum verdict choose_upsert(struct wbci_sink *s)
@@ -38,7 +49,7 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	bool found;
 
 	s->upsert = s->triggers = false;
-	if (!schema->n_cells)
+	if (!s->work->rows.n_rows)
 		return STEP_OK;
 	sqlite3_bind_text(stmt, 1, schema->name, -1, SQLITE_STATIC);
 	v = wbci_sqlite_ask(s, stmt, &found, &triggers, 1);
@@ -48,28 +59,23 @@ static enum verdict choose_upsert(struct wbci_sink *s)
 	    s->work->on_missing != ON_MISSING_INSERT)
 		return v;
 	s->upsert =
-		wbci_sqlite_find_statement(s, SQL_UPSERT, 1, &stmt) == STEP_OK;
+		wbci_sqlite_find_statement(s, SQL_UPSERT, any_column(schema),
+	                                   &stmt) == STEP_OK;
 	s->broken = false;
 	s->work->reason[0] = '\0';
 	return STEP_OK;
 }
 
 /* Once, and again after anybody has changed any table. */
-static enum verdict check_keys(struct wbci_sink *s)
+enum verdict wbci_sqlite_check_target(struct wbci_sink *s)
 {
 	struct wbci_work *w = s->work;
 	const struct wbci_message m = {w->reason, sizeof(w->reason)};
 	struct target *t = s->target;
-	int64_t version = 0;
-	bool found;
-	enum verdict v = wbci_sqlite_ask(s, s->fixed[FIXED_VERSION], &found,
-	                                 &version, 1);
 
-	if (v != STEP_OK || (t->checked && t->version == version))
-		return v;
-	t->checked =
-		!wbci_sqlite_check_keys(s->db, s->path, &w->rows.schema, &m);
-	t->version = version;
+	if (!t->checked)
+		t->checked = !wbci_sqlite_check_keys(s->db, s->path,
+		                                     &w->rows.schema, &m);
 	return t->checked ? STEP_OK : STEP_PARKED;
 }
 
@@ -94,6 +100,9 @@ static enum verdict do_piece(struct wbci_sink *s, bool *already)
 	int code;
 
 	*already = false;
+	v = wbci_sqlite_see_columns(s);
+	if (v != STEP_OK)
+		return v;
 	sqlite3_bind_int64(gate, 3, (int64_t)s->work->piece);
 	sqlite3_bind_int64(gate, 4, (int64_t)s->work->mark);
 	code = wbci_sqlite_run(s, FIXED_GATE);
@@ -112,7 +121,7 @@ static enum verdict do_piece(struct wbci_sink *s, bool *already)
 		return wbci_sqlite_read_back(s);
 	}
 	wbci_point(POINT_APPLY_GATE);
-	v = check_keys(s);
+	v = wbci_sqlite_check_target(s);
 	if (v == STEP_OK)
 		v = choose_upsert(s);
 	if (v == STEP_OK)
@@ -127,13 +136,12 @@ static void clear_answer(struct wbci_work *w)
 	w->refused = 0;
 	w->ignored = 0;
 	w->reason[0] = '\0';
-	if (w->answers)
-		memset(w->answers, 0,
-		       w->rows.n_rows * w->rows.schema.n_cells *
-		               sizeof(*w->answers));
+	memset(w->answers, 0,
+	       w->rows.n_rows * w->rows.schema.n_cells * sizeof(*w->answers));
+	memset(w->fates, FATE_UNKNOWN, w->rows.n_rows);
 }
 
-static void roll_back(struct wbci_sink *s)
+void wbci_sqlite_roll_back(struct wbci_sink *s)
 {
 	if (s->db && !sqlite3_get_autocommit(s->db))
 		wbci_sqlite_run(s, FIXED_ROLLBACK);
@@ -153,7 +161,7 @@ static enum verdict try_piece(struct wbci_sink *s, bool *already)
 		return wbci_sqlite_judge(s, code);
 	wbci_point(POINT_APPLY_BEGUN);
 	v = do_piece(s, already);
-	roll_back(s);
+	wbci_sqlite_roll_back(s);
 	return v;
 }
 
@@ -207,8 +215,10 @@ static enum wbci_outcome sqlite_apply(struct wbci_sink *s,
 
 	s->work = work;
 	work->statements = 0;
-	work->answers = calloc(n ? n : 1, sizeof(*work->answers));
-	v = work->answers ? apply_piece(s, &already) : wbci_sqlite_no_memory(s);
+	work->answers = calloc(n + 1, sizeof(*work->answers));
+	work->fates = calloc(work->rows.n_rows + 1, 1);
+	v = work->answers && work->fates ? apply_piece(s, &already)
+	                                 : wbci_sqlite_no_memory(s);
 	s->work = NULL;
 	s->target = NULL;
 	if (v == STEP_OK)
@@ -264,4 +274,6 @@ const struct wbci_sink_ops wbci_sink_sqlite = {
 	.close = sqlite_close,
 	.check = sqlite_check,
 	.apply = sqlite_apply,
+	.read = wbci_sqlite_read,
+	.examine = wbci_sqlite_examine,
 };

@@ -11,6 +11,7 @@
 #include "sink_sqlite.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 static const char *const fixed_sql[FIXED_COUNT] = {
 	"BEGIN IMMEDIATE",
+	"BEGIN",
 	"COMMIT",
 	"ROLLBACK",
 	"UPDATE wbc_ledger SET position=?3,mark=?4 WHERE journal=?1 AND tbl=?2 "
@@ -194,6 +196,24 @@ static int set_up(struct wbci_sink *s)
 	return code;
 }
 
+/*
+ * RETURNING has a table of its own for each statement, whose pages would be
+ * allocated twenty at a time.  Once, and for all threads: none may configure
+ * while another one opens.
+ */
+static pthread_once_t configured = PTHREAD_ONCE_INIT;
+
+static void configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+	sqlite3_initialize();
+}
+
+void wbci_sqlite_begin(void)
+{
+	pthread_once(&configured, configure);
+}
+
 static enum verdict connect_file(struct wbci_sink *s, const struct stat *st)
 {
 	enum verdict v;
@@ -201,10 +221,7 @@ static enum verdict connect_file(struct wbci_sink *s, const struct stat *st)
 
 	/* Never creates the file: a wrong path must not look like a right
 	 * one. */
-	/* RETURNING has a table of its own for each statement, whose pages
-	 * would be allocated twenty at a time.  After the first opening this
-	 * changes nothing. */
-	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+	wbci_sqlite_begin();
 	code = sqlite3_open_v2(s->path, &s->db,
 	                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 	                               SQLITE_OPEN_PRIVATECACHE,

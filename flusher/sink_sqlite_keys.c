@@ -10,6 +10,8 @@
  * row that we do not know.  Such a table is parked before it is touched.
  *
  * What tells ints apart: every affinity but REAL, which rounds from 2^53 on.
+ * What tells bools, timestamps and blobs apart: all; no column changes them in
+ * the form in which they are bound.
  * What tells texts apart: affinity TEXT or none, and the collation BINARY; in
  * a database of UTF-16 not even that, since what is no UTF-8 becomes U+FFFD.
  */
@@ -18,8 +20,6 @@
 
 #include <string.h>
 #include <strings.h>
-
-enum affinity { AFFINITY_NONE, AFFINITY_TEXT, AFFINITY_REAL, AFFINITY_NUMBER };
 
 static bool has(const char *type, const char *part)
 {
@@ -47,22 +47,22 @@ static bool is_strict(sqlite3 *db, const char *table)
 	return strict;
 }
 
-/* SQLite's own rules, in their order. */
-static enum affinity affinity_of(sqlite3 *db, const char *table,
-                                 const char *type)
+/* In the order in which SQLite looks. */
+enum affinity wbci_sqlite_affinity(sqlite3 *db, const char *table,
+                                   const char *type)
 {
 	if (!type || !*type ||
 	    (!strcasecmp(type, "ANY") && is_strict(db, table)))
 		return AFFINITY_NONE;
 	if (has(type, "INT"))
-		return AFFINITY_NUMBER;
+		return AFFINITY_INTEGER;
 	if (has(type, "CHAR") || has(type, "CLOB") || has(type, "TEXT"))
 		return AFFINITY_TEXT;
 	if (has(type, "BLOB"))
 		return AFFINITY_NONE;
 	if (has(type, "REAL") || has(type, "FLOA") || has(type, "DOUB"))
 		return AFFINITY_REAL;
-	return AFFINITY_NUMBER;
+	return AFFINITY_NUMERIC;
 }
 
 /* Is the database's encoding UTF-8?  An error says yes: others will see it. */
@@ -84,9 +84,9 @@ static int check_text(sqlite3 *db, const char *path, const char *table,
                       const char *column, const char *type,
                       const char *collation, const struct wbci_message *m)
 {
-	enum affinity affinity = affinity_of(db, table, type);
+	enum affinity affinity = wbci_sqlite_affinity(db, table, type);
 
-	if (affinity == AFFINITY_NUMBER || affinity == AFFINITY_REAL)
+	if (affinity != AFFINITY_NONE && affinity != AFFINITY_TEXT)
 		return wbci_say(m, -1,
 		                "%s: key column %s.%s is of type %s, to which "
 		                "\"1\" and \"01\" are one; make it TEXT",
@@ -106,9 +106,9 @@ static int check_text(sqlite3 *db, const char *path, const char *table,
 	return 0;
 }
 
-static int check_key(sqlite3 *db, const char *path, const char *table,
-                     const struct wbci_column *column,
-                     const struct wbci_message *m)
+int wbci_sqlite_check_key(sqlite3 *db, const char *path, const char *table,
+                          const struct wbci_column *column,
+                          const struct wbci_message *m)
 {
 	const char *type, *collation;
 	int ignored;
@@ -121,7 +121,8 @@ static int check_key(sqlite3 *db, const char *path, const char *table,
 	if (column->type == WBC_TEXT)
 		return check_text(db, path, table, column->name, type,
 		                  collation, m);
-	if (affinity_of(db, table, type) == AFFINITY_REAL)
+	if (column->type == WBC_INT64 &&
+	    wbci_sqlite_affinity(db, table, type) == AFFINITY_REAL)
 		return wbci_say(m, -1,
 		                "%s: key column %s.%s is of type %s, which "
 		                "rounds large numbers; make it INTEGER",
@@ -136,7 +137,57 @@ int wbci_sqlite_check_keys(sqlite3 *db, const char *path,
 	int error = 0;
 
 	for (unsigned i = 0; i < schema->n_keys && !error; i++)
-		error = check_key(db, path, schema->name,
-		                  &schema->columns[schema->key_column[i]], m);
+		error = wbci_sqlite_check_key(
+			db, path, schema->name,
+			&schema->columns[schema->key_column[i]], m);
 	return error;
+}
+
+int wbci_sqlite_check_type(sqlite3 *db, const char *table,
+                           const struct wbci_column *column, const char *type,
+                           const struct wbci_message *m)
+{
+	enum affinity affinity = wbci_sqlite_affinity(db, table, type);
+	bool strict = is_strict(db, table) && strcasecmp(type, "ANY") != 0;
+
+	switch (column->type) {
+	case WBC_INT64:
+		if (affinity == AFFINITY_TEXT)
+			return wbci_say(m, -1,
+			                "is of type %s, which keeps numbers as "
+			                "texts; make it INTEGER",
+			                type);
+		if (affinity == AFFINITY_REAL)
+			return wbci_say(m, -1,
+			                "is of type %s, which rounds large "
+			                "numbers; make it INTEGER",
+			                type);
+		break;
+	case WBC_DOUBLE:
+		if (affinity == AFFINITY_TEXT ||
+		    (strict && affinity != AFFINITY_REAL))
+			return wbci_say(m, -1,
+			                "is of type %s, which takes no "
+			                "fractions; make it REAL",
+			                type);
+		break;
+	case WBC_TEXT:
+		if (affinity != AFFINITY_NONE && affinity != AFFINITY_TEXT)
+			return wbci_say(m, -1,
+			                "is of type %s, which makes numbers "
+			                "of texts that look like one; make it "
+			                "TEXT",
+			                type);
+		break;
+	case WBC_BLOB:
+		if (strict && strcasecmp(type, "BLOB") != 0)
+			return wbci_say(m, -1,
+			                "is of type %s, which takes no blobs; "
+			                "make it BLOB",
+			                type);
+		break;
+	default:
+		break;
+	}
+	return 0;
 }

@@ -13,11 +13,15 @@
 
 #include "points.h"
 
-static enum verdict ask_position(struct wbci_sink *s, struct position *p)
+enum verdict wbci_sqlite_ask_ledger(struct wbci_sink *s, struct position *p)
 {
 	int64_t values[2] = {0, 0};
-	enum verdict v = wbci_sqlite_ask(s, wbci_sqlite_bind(s, FIXED_POSITION),
-	                                 &p->found, values, 2);
+	enum verdict v;
+
+	p->found = false;
+	v = wbci_sqlite_ask(s, wbci_sqlite_bind(s, FIXED_POSITION), &p->found,
+	                    values, 2);
+
 
 	p->piece = values[0];
 	p->mark = (uint64_t)values[1];
@@ -66,7 +70,7 @@ bool wbci_sqlite_is_applied(const struct wbci_work *w, const struct position *p)
 enum verdict wbci_sqlite_see_ledger(struct wbci_sink *s, struct position *p)
 {
 	struct wbci_work *w = s->work;
-	enum verdict v = ask_position(s, p);
+	enum verdict v = wbci_sqlite_ask_ledger(s, p);
 	int code;
 
 	if (v != STEP_OK)

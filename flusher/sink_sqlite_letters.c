@@ -46,8 +46,8 @@ enum verdict wbci_sqlite_bury_change(struct wbci_sink *s, struct change *c,
 		wbc_blob("key", wbci_row_key(rs, c->row), c->row->key_len);
 	char *key = readable ? wbci_letter_json(c->keys, rs->schema.n_keys)
 	                     : wbci_letter_json(&raw, 1);
-	char *content = wbci_letter_deltas(rs, c->row);
-	enum verdict v = bury(s, "add", key, content);
+	char *content = wbci_letter_change(rs, c->row);
+	enum verdict v = bury(s, c->row->set ? "update" : "add", key, content);
 
 	free(key);
 	free(content);

@@ -71,45 +71,39 @@ enum verdict wbci_sqlite_find_statement(struct wbci_sink *s, enum wbci_sql kind,
 	return STEP_OK;
 }
 
-static void bind_value(sqlite3_stmt *stmt, int at, const struct wbc_value *v)
+/* A cell's delta at a parameter. */
+static void bind_delta(sqlite3_stmt *stmt, int at, const struct wbci_rowset *rs,
+                       const struct wbci_row *row, unsigned cell)
 {
-	switch (v->type) {
-	case WBC_INT64:
-		sqlite3_bind_int64(stmt, at, v->v.i);
-		break;
-	case WBC_DOUBLE:
-		sqlite3_bind_double(stmt, at, v->v.d);
-		break;
-	case WBC_TEXT:
-		sqlite3_bind_text64(stmt, at, v->v.p, v->bytes, SQLITE_STATIC,
-		                    SQLITE_UTF8);
-		break;
-	case WBC_BLOB:
-		sqlite3_bind_blob64(stmt, at, v->v.p, v->bytes, SQLITE_STATIC);
-		break;
-	default:
-		sqlite3_bind_null(stmt, at);
-		break;
-	}
+	if (rs->doubles >> cell & 1)
+		sqlite3_bind_double(stmt, at, wbci_double_of(row->delta[cell]));
+	else
+		sqlite3_bind_int64(stmt, at, (int64_t)row->delta[cell]);
 }
 
-static int bind_deltas(struct wbci_sink *s, sqlite3_stmt *stmt,
-                       const struct change *c)
+/* What changes, in the order of the columns, then the key. */
+static enum verdict bind_row(struct wbci_sink *s, sqlite3_stmt *stmt,
+                             uint64_t columns, const struct change *c)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
+	const struct wbc_value *value = c->values;
+	enum verdict v = STEP_OK;
 	int at = 1;
 
-	for (unsigned i = 0; i < rs->schema.n_cells; i++) {
-		if (!(c->cells >> i & 1))
-			continue;
-		if (rs->doubles >> i & 1)
-			sqlite3_bind_double(stmt, at++,
-			                    wbci_double_of(c->row->delta[i]));
+	for (; columns && v == STEP_OK; columns &= columns - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(columns);
+		const struct wbci_column *column = &rs->schema.columns[i];
+
+		if (column->role == ROLE_COUNTER)
+			bind_delta(stmt, at++, rs, c->row, column->index);
 		else
-			sqlite3_bind_int64(stmt, at++,
-			                   (int64_t)c->row->delta[i]);
+			v = wbci_sqlite_bind_value(s, stmt, at++, i, value++);
 	}
-	return at;
+	for (unsigned i = 0; i < rs->schema.n_keys && v == STEP_OK; i++)
+		v = wbci_sqlite_bind_value(s, stmt, at++,
+		                           rs->schema.key_column[i],
+		                           &c->keys[i]);
+	return v;
 }
 
 static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
@@ -122,7 +116,9 @@ static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
 		struct wbci_answer *a = &answers[i];
 
 		a->state = VALUE_NUMBER;
-		if (rs->doubles >> i & 1)
+		if (type == SQLITE_TEXT || type == SQLITE_BLOB)
+			a->state = VALUE_UNKNOWN;
+		else if (rs->doubles >> i & 1)
 			a->bits = wbci_bits_of(
 				sqlite3_column_double(stmt, (int)i));
 		else if (type == SQLITE_FLOAT)
@@ -136,19 +132,17 @@ static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
 static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
                                struct change *c)
 {
-	uint64_t cells = kind == SQL_SELECT ? 0 : c->cells;
+	uint64_t columns = kind == SQL_SELECT ? 0 : c->columns;
 	sqlite3_stmt *stmt;
-	enum verdict v = wbci_sqlite_find_statement(s, kind, cells, &stmt);
+	enum verdict v = wbci_sqlite_find_statement(s, kind, columns, &stmt);
 	bool several = false;
-	int at = 1;
 	int code;
 
 	if (v != STEP_OK)
 		return v;
-	if (cells)
-		at = bind_deltas(s, stmt, c);
-	for (unsigned i = 0; i < s->work->rows.schema.n_keys; i++)
-		bind_value(stmt, at++, &c->keys[i]);
+	v = bind_row(s, stmt, columns, c);
+	if (v != STEP_OK)
+		return v;
 	c->found = false;
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		if (c->found)
@@ -189,7 +183,7 @@ static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
 		const struct wbci_answer *a = &c->answers[i];
 		int64_t sum;
 
-		if (!(c->cells >> i & 1))
+		if (wbci_delta_zero(rs->doubles >> i & 1, c->row->delta[i]))
 			continue;
 		if (a->state == VALUE_UNKNOWN)
 			return "the column of a counter holds no integer; make "
@@ -273,33 +267,63 @@ static bool is_poison(struct wbci_sink *s)
 	return false;
 }
 
+/* Take a row apart; false: its key is none of this table. */
+static bool read_change(const struct wbci_rowset *rs, struct change *c)
+{
+	const struct wbci_row *row = c->row;
+
+	for (unsigned i = 0; i < rs->schema.n_cells; i++)
+		if (!wbci_delta_zero(rs->doubles >> i & 1, row->delta[i]))
+			c->columns |= UINT64_C(1) << rs->schema.cell_column[i];
+	if (row->set) {
+		c->columns |= row->set->columns;
+		wbci_set_values(rs, row->set, c->values, c->places);
+	}
+	return !wbci_key_decode(&rs->schema, wbci_row_key(rs, row),
+	                        row->key_len, c->keys, c->text);
+}
+
+static enum verdict write_change(struct wbci_sink *s, struct change *c,
+                                 bool readable)
+{
+	if (!readable)
+		return wbci_sqlite_refuse(s, WBC_E_CORRUPT,
+		                          "its key is not one of this "
+		                          "table");
+	if (s->n_poison && is_poison(s))
+		return STEP_REFUSED;
+	/* What changes nothing is no statement. */
+	if (!c->columns)
+		return see_row(s, c);
+	return s->upsert ? upsert_row(s, c) : update_row(s, c);
+}
+
 static enum verdict change_row(struct wbci_sink *s, uint64_t at)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
-	struct change c = {.row = rs->rows[at]};
 	uint64_t ignored = s->work->ignored;
+	struct change c;
 	bool readable;
 	enum verdict v;
 
+	/* Not the values: that would be most of the work of a small row. */
+	c.row = rs->rows[at];
+	c.columns = 0;
+	c.found = c.seen = false;
 	c.answers = s->work->answers + at * rs->schema.n_cells;
-	for (unsigned i = 0; i < rs->schema.n_cells; i++)
-		if (!wbci_delta_zero(rs->doubles >> i & 1, c.row->delta[i]))
-			c.cells |= UINT64_C(1) << i;
-	readable = !wbci_key_decode(&rs->schema, wbci_row_key(rs, c.row),
-	                            c.row->key_len, c.keys, c.text);
-	if (!readable)
-		v = wbci_sqlite_refuse(s, WBC_E_CORRUPT,
-		                       "its key is not one of this "
-		                       "table");
-	else if (s->n_poison && is_poison(s))
-		v = STEP_REFUSED;
-	else
-		v = s->upsert ? upsert_row(s, &c) : update_row(s, &c);
-	if (v != STEP_REFUSED) {
-		s->work->applied += v == STEP_OK && s->work->ignored == ignored;
-		return v == STEP_OK && s->triggers ? see_row(s, &c) : v;
+	readable = read_change(rs, &c);
+	v = write_change(s, &c, readable);
+	if (v == STEP_OK) {
+		bool ours = s->work->ignored == ignored;
+
+		s->work->applied += ours;
+		s->work->fates[at] = ours ? FATE_APPLIED : FATE_NOROW;
+		return s->triggers ? see_row(s, &c) : v;
 	}
+	if (v != STEP_REFUSED)
+		return v;
 	/* What the row has now, so that readers stop seeing the refused. */
+	s->work->fates[at] = FATE_REFUSED;
 	v = wbci_sqlite_bury_change(s, &c, readable);
 	return v == STEP_OK && readable ? see_row(s, &c) : v;
 }
@@ -321,7 +345,11 @@ static enum verdict run_insert(struct wbci_sink *s,
 	for (int i = 0; i < n; i++) {
 		uint64_t below = set & ((UINT64_C(1) << columns[i]) - 1);
 
-		bind_value(stmt, __builtin_popcountll(below) + 1, &values[i]);
+		v = wbci_sqlite_bind_value(s, stmt,
+		                           __builtin_popcountll(below) + 1,
+		                           columns[i], &values[i]);
+		if (v != STEP_OK)
+			return v;
 	}
 	sqlite3_step(stmt);
 	s->work->statements++;
@@ -379,20 +407,16 @@ enum verdict wbci_sqlite_write_rows(struct wbci_sink *s)
 	return v;
 }
 
-/* Applied by somebody who died: only its answers are still wanted. */
-enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
+enum verdict wbci_sqlite_see_rows(struct wbci_sink *s)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
-	int64_t letters = 0;
-	sqlite3_stmt *stmt = wbci_sqlite_bind(s, FIXED_LETTERS);
-	enum verdict v;
-	bool found;
+	enum verdict v = STEP_OK;
 
-	sqlite3_bind_int64(stmt, 3, (int64_t)s->work->piece);
-	v = wbci_sqlite_ask(s, stmt, &found, &letters, 1);
 	for (uint64_t i = 0; i < rs->n_rows && v == STEP_OK; i++) {
-		struct change c = {.row = rs->rows[i]};
+		struct change c;
 
+		c.row = rs->rows[i];
+		c.found = c.seen = false;
 		c.answers = s->work->answers + i * rs->schema.n_cells;
 		if (!wbci_key_decode(&rs->schema, wbci_row_key(rs, c.row),
 		                     c.row->key_len, c.keys, c.text))
@@ -401,6 +425,21 @@ enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
 		if (v == STEP_REFUSED)
 			v = STEP_OK;
 	}
+	return v;
+}
+
+/* Applied by somebody who died: only its answers are still wanted. */
+enum verdict wbci_sqlite_read_back(struct wbci_sink *s)
+{
+	int64_t letters = 0;
+	sqlite3_stmt *stmt = wbci_sqlite_bind(s, FIXED_LETTERS);
+	enum verdict v;
+	bool found;
+
+	sqlite3_bind_int64(stmt, 3, (int64_t)s->work->piece);
+	v = wbci_sqlite_ask(s, stmt, &found, &letters, 1);
+	if (v == STEP_OK)
+		v = wbci_sqlite_see_rows(s);
 	s->work->refused = (uint64_t)letters;
 	return v;
 }

@@ -41,35 +41,44 @@ static void put_parameters(const struct text *t, unsigned first, unsigned n)
 		fprintf(t->f, "%s?%u", i ? "," : "", first + i);
 }
 
-/* "a"=COALESCE("a",0)+?1, for each cell that changes; returns how many. */
-static unsigned put_set(const struct text *t, uint64_t cells)
+static bool is_counter(const struct text *t, unsigned column)
+{
+	return t->s->columns[column].role == ROLE_COUNTER;
+}
+
+/* "n"=COALESCE("n",0)+?1 of what is counted, "c"=?2 of what is plain, for each
+ * column that changes; returns how many. */
+static unsigned put_set(const struct text *t, uint64_t columns)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < t->s->n_cells; i++) {
-		if (!is_set(cells, i))
+	for (unsigned i = 0; i < t->s->n_columns; i++) {
+		const char *name = t->s->columns[i].name;
+
+		if (!is_set(columns, i))
 			continue;
-		fprintf(t->f, "%s\"%s\"=COALESCE(\"%s\",0)+?%u",
-		        n ? "," : " SET ", cell_name(t, i), cell_name(t, i),
-		        n + 1);
-		n++;
+		fprintf(t->f, "%s\"%s\"=", n++ ? "," : " SET ", name);
+		if (is_counter(t, i))
+			fprintf(t->f, "COALESCE(\"%s\",0)+", name);
+		fprintf(t->f, "?%u", n);
 	}
 	return n;
 }
 
 /* An int64 sum that overflows becomes a real; a double one infinite or, of
  * two infinities, NULL.  Either must not be stored. */
-static void put_guards(const struct text *t, uint64_t cells, const char *word)
+static void put_guards(const struct text *t, uint64_t columns, const char *word)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < t->s->n_cells; i++) {
-		const struct wbci_column *c =
-			&t->s->columns[t->s->cell_column[i]];
+	for (unsigned i = 0; i < t->s->n_columns; i++) {
+		const struct wbci_column *c = &t->s->columns[i];
 
-		if (!is_set(cells, i))
+		if (!is_set(columns, i))
 			continue;
 		n++;
+		if (!is_counter(t, i))
+			continue;
 		if (c->type == WBC_DOUBLE)
 			fprintf(t->f, "%sabs(COALESCE(\"%s\",0)+?%u)<9e999",
 			        word, c->name, n);
@@ -88,34 +97,37 @@ static void put_where(const struct text *t, unsigned first)
 		        key_name(t, i), first + i);
 }
 
+/* All counted columns, or where there is none a 1: some answer. */
 static void put_cells(const struct text *t, const char *word)
 {
+	if (!t->s->n_cells)
+		fprintf(t->f, "%s1", word);
 	for (unsigned i = 0; i < t->s->n_cells; i++)
 		fprintf(t->f, "%s\"%s\"", i ? "," : word, cell_name(t, i));
 }
 
-static void put_update(const struct text *t, uint64_t cells)
+static void put_update(const struct text *t, uint64_t columns)
 {
 	unsigned n;
 
 	fprintf(t->f, "UPDATE \"%s\"", t->s->name);
-	n = put_set(t, cells);
+	n = put_set(t, columns);
 	put_where(t, n + 1);
-	put_guards(t, cells, " AND ");
+	put_guards(t, columns, " AND ");
 	put_cells(t, " RETURNING ");
 }
 
-/* INSERT of a row that is made of its key and deltas; returns the deltas. */
-static unsigned put_new_row(const struct text *t, uint64_t cells)
+/* INSERT of a row that is made of its key and its changes. */
+static void put_new_row(const struct text *t, uint64_t columns)
 {
 	unsigned n = 0;
 
 	fprintf(t->f, "INSERT INTO \"%s\"(", t->s->name);
 	put_keys(t);
-	for (unsigned i = 0; i < t->s->n_cells; i++) {
-		if (!is_set(cells, i))
+	for (unsigned i = 0; i < t->s->n_columns; i++) {
+		if (!is_set(columns, i))
 			continue;
-		fprintf(t->f, ",\"%s\"", cell_name(t, i));
+		fprintf(t->f, ",\"%s\"", t->s->columns[i].name);
 		n++;
 	}
 	fputs(") VALUES(", t->f);
@@ -124,17 +136,16 @@ static unsigned put_new_row(const struct text *t, uint64_t cells)
 		fputc(',', t->f);
 	put_parameters(t, 1, n);
 	fputc(')', t->f);
-	return n;
 }
 
-static void put_upsert(const struct text *t, uint64_t cells)
+static void put_upsert(const struct text *t, uint64_t columns)
 {
-	put_new_row(t, cells);
+	put_new_row(t, columns);
 	fputs(" ON CONFLICT(", t->f);
 	put_keys(t);
 	fputs(") DO UPDATE", t->f);
-	put_set(t, cells);
-	put_guards(t, cells, " WHERE ");
+	put_set(t, columns);
+	put_guards(t, columns, " WHERE ");
 	put_cells(t, " RETURNING ");
 }
 

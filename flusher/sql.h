@@ -5,8 +5,8 @@
  * SQL texts for a table, in SQLite's dialect.  Identifiers come from the
  * configuration's schema and are quoted; values are numbered parameters.
  *
- * Parameters: of an insert, its columns in the order of the declaration; of
- * the others, the changed cells in their order, then the key columns.
+ * Columns are a set: bit i is column i.  Parameters: its columns in the order
+ * of the declaration, and of all but INSERT then the key columns.
  */
 #ifndef WBCI_SQL_H
 #define WBCI_SQL_H
@@ -16,24 +16,25 @@
 #include "../shm/schema.h"
 
 enum wbci_sql {
-	/* Append a row; columns: bit i is column i. */
+	/* Append a row. */
 	SQL_INSERT,
-	/* Add to the cells whose bit is set.  Refuses (changes no row) when
-	 * an int64 would become a real or a double infinite. */
+	/* Add to counted columns, set plain ones.  Refuses (changes no row)
+	 * when an int64 would become a real or a double infinite. */
 	SQL_UPDATE,
-	/* The same, or a new row with the deltas as its values. */
+	/* The same, or a new row with the changes as its values. */
 	SQL_UPSERT,
-	/* A new row with the deltas as its values. */
+	/* A new row with the changes as its values. */
 	SQL_NEW_ROW,
 	/* The values of all cells. */
 	SQL_SELECT
 };
 
-/* All but INSERT answer with the values of all cells of the row. */
+/* All but INSERT answer with the values of all cells of the row, one line for
+ * each row; where the table has no cells, with a 1. */
 
 /**
  * wbci_sql_text() - make a statement
- * @columns: which columns or cells, see above
+ * @columns: at least one but for SELECT, which takes none
  *
  * Return: a text to be freed, or NULL: no memory.
  */

@@ -16,9 +16,11 @@
 #include "../shm/round.h"
 #include "apply.h"
 #include "config.h"
+#include "connection.h"
 #include "cursors.h"
 #include "flusher.h"
 #include "journal.h"
+#include "loader.h"
 #include "queue.h"
 #include "reaper.h"
 #include "unapplied.h"
@@ -40,16 +42,20 @@ struct wbci_flusher {
 	struct wbci_client *ring;    /* to be rung; under the mutex */
 	_Atomic bool stop;
 	_Atomic bool flush_now;
+	_Atomic uint64_t config_wanted; /* config->number, when published */
+	uint64_t config_tried;          /* taken over; under the mutex */
+	int config_error;               /* how that went; under the mutex */
 	int ended; /* eventfd: it ended by itself */
 
 	/* the collector's */
 	struct wbci_client *client;
 	struct wbci_journal *journal;
-	struct wbci_apply *apply;
+	struct wbci_connections connections;
 	struct wbci_unapplied *unapplied;
 	struct wbci_rounds rounds;
 	struct wbci_upkeep upkeep;
 	struct wbci_reaper *reaper;
+	struct wbci_loader loader;
 	struct wbci_queues queues;
 	struct wbci_cursors cursors;
 	unsigned char *lane_buffer;
@@ -63,10 +69,10 @@ struct wbci_flusher {
 	uint64_t sync_seen; /* requests that were acted upon */
 	uint64_t flush_seen;
 	int64_t next_round_ns;
-	int64_t next_flush_ns;
-	bool away;            /* the database, as far as we know */
-	int64_t away_until_ns;
-	int64_t away_delay_ns;
+	int64_t next_flush_ns; /* of any table */
+	int64_t due_ns;        /* of those without an interval of their own */
+	bool pressed;   /* memory is short: what is journaled is written */
+	bool finishing; /* the final flush: each database is tried once */
 	bool doubt_logged;
 	uint64_t failed_rounds; /* in a row */
 	bool lanes_idle; /* no round for the sake of lanes just now */
@@ -91,7 +97,14 @@ int wbci_collect(struct wbci_flusher *f);
 int wbci_plan(struct wbci_flusher *f, struct wbci_queue *q);
 int wbci_merge(struct wbci_flusher *f, struct wbci_queue *q);
 
-/* dispatch.c: send to the sink what is due. */
+/* reload.c: the published configuration, if it is another one. */
+bool wbci_config_waits(const struct wbci_flusher *f);
+void wbci_config_take(struct wbci_flusher *f);
+
+/* triggers.c: flushes that nobody asks for. */
+void wbci_ask_due_flushes(struct wbci_flusher *f, int64_t now);
+
+/* dispatch.c: send to the sinks what is due. */
 void wbci_dispatch(struct wbci_flusher *f);
 /* Is there anything that is on its way, or could be sent now? */
 bool wbci_dispatch_busy(const struct wbci_flusher *f);

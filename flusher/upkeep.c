@@ -68,6 +68,17 @@ static void grow_ahead(struct wbci_flusher *f)
 		wbci_segment_grow(s, extents);
 }
 
+/* An extent could not be had: whoever is short of memory later finds written
+ * what could be written before. */
+static void see_low(struct wbci_flusher *f)
+{
+	/* Relaxed: a hint. */
+	bool low = order_load(&f->client->segment.control->low_memory);
+
+	f->pressed |= low && !f->upkeep.low;
+	f->upkeep.low = low;
+}
+
 /* Free what is graced in some pages that nobody owns. */
 static void tidy_pages(struct wbci_flusher *f, uint32_t pages)
 {
@@ -95,6 +106,7 @@ static void look_around(struct wbci_flusher *f, int64_t now)
 
 	u->next_look_ns = now + LOOK_NS;
 	grow_ahead(f);
+	see_low(f);
 	/* Rounds move the epoch on by two, and a page's limbo bitmaps of odd
 	 * and even epochs are to have their turns alike. */
 	wbci_epoch_advance(f->client);

@@ -47,6 +47,7 @@ struct wbci_upkeep {
 	unsigned level;     /* 0: what is idle, 1: half as long, 2: all clean */
 	int64_t fed_ns;     /* when they were last told */
 
+	bool low; /* the segment was short of memory when it was looked at */
 	uint64_t revoked; /* G at which pages that were revoked are nobody's */
 
 	/* retired blocks on their way to be free */

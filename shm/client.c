@@ -268,6 +268,7 @@ static int open_client(struct wbci_client **client, const char *path,
 		return error;
 	c->flusher = flusher;
 	c->full_wait_ms = WBCI_FULL_WAIT_MS;
+	c->load_wait_ms = WBCI_LOAD_WAIT_MS;
 	pthread_once(&fork_once, fork_handlers);
 	c->registered = wbci_epoch_register();
 	error = wbci_segment_open(&c->segment, path, true, m);
@@ -402,23 +403,26 @@ static int claim_thread(struct wbci_client *c, struct wbci_thread **t)
 
 	for (uint32_t tried = 0; tried < places(c, n); tried++) {
 		uint32_t i = place(c, n, tried);
-		/* Relaxed: the CAS below acquires what this finds. */
+		/* Relaxed: the fence below acquires what this finds. */
 		uint64_t word = order_load(&s->threads[i].word);
 
 		if ((word & 15) != THREAD_FREE)
 			continue;
-		/* ORDER slot.claim, acquire: the last owner is done: its
-		 * epoch word is 0, its lane's tail is where it left it.
-		 * ORDER slot.claim, release: who finds it ours finds our
+		/* ORDER slot.claim, release: who finds it ours finds our
 		 * process slot in use. */
-		if (!order_cas(&s->threads[i].word, &word,
-		               ((word >> 16) + 1) << 16 |
-		                       (uint64_t)c->proc << 4 | state))
+		if (!order_cas_release(&s->threads[i].word, &word,
+		                       ((word >> 16) + 1) << 16 |
+		                               (uint64_t)c->proc << 4 | state))
 			continue;
-		/* ORDER slot.claim, fence: before our first section: a scan
-		 * that found the slot free came before, and what it knew is
-		 * seen in the section. */
+		/* ORDER slot.claim, fence: acquires what the CAS found, so the
+		 * last owner is done: its epoch word is 0, its lane's tail is
+		 * where it left it.  And it is before our first section: a
+		 * scan that found the slot free came before, and what it knew
+		 * is seen in the section. */
 		order_fence();
+#ifdef WBC_TSAN
+		order_acquire(&s->threads[i].word);
+#endif
 		begin_thread(c, i, fenced);
 		*t = &c->threads[i];
 		return 0;
@@ -475,6 +479,7 @@ static void end_thread(struct wbci_thread *t)
 	t->fast = 0;
 	wbci_page_release(&t->client->segment, t->slot);
 	order_store(&t->shm->tid, 0);
+	order_store(&t->shm->want, 0);
 	/* ORDER slot.claim, release: the epoch word is 0, the lane's tail is
 	 * final. */
 	order_release(&t->shm->word, (word & ~UINT64_C(0xffff)) | THREAD_FREE);

@@ -20,7 +20,9 @@
 #include "segment.h"
 
 #define WBCI_CLASSES 20u
-#define WBCI_FULL_WAIT_MS 1000 /* unless wbc_options say otherwise */
+/* Unless wbc_options say otherwise. */
+#define WBCI_FULL_WAIT_MS 1000
+#define WBCI_LOAD_WAIT_MS 1000
 
 /* One thread's place in a segment.  In memory that is wiped by fork. */
 struct wbci_thread {
@@ -48,6 +50,7 @@ struct wbci_client {
 	bool registered;             /* for membarrier */
 	bool flusher;
 	int full_wait_ms;            /* for memory, in a full segment */
+	int load_wait_ms;            /* for the database; negative: never */
 	pthread_mutex_t mutex;       /* attaching, thread slots, api's lists */
 	pthread_key_t key;
 	struct wbci_client *next;    /* all clients, for fork */

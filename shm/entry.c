@@ -8,6 +8,7 @@
 
 #include "../api/wbc_error.h"
 #include "epoch.h"
+#include "key.h"
 #include "page.h"
 #include "wake.h"
 
@@ -39,6 +40,7 @@ static void init_entry(struct entry_shm *e, const struct wbci_key *k,
 	e->hash = k->hash;
 	e->n_cells = (uint8_t)n;
 	memset(e->reserved, 0, sizeof(e->reserved));
+	order_store(&e->base, 0);
 	order_store(&e->extension, 0);
 	for (unsigned i = 0; i < n; i++) {
 		order_store(wbci_entry_total(e, i), 0);
@@ -75,6 +77,9 @@ static int64_t make_entry(struct wbci_thread *t, const struct wbci_key *k,
 	int64_t linked;
 	int error;
 
+	error = wbci_key_check(schema, k->bytes, wbci_key_len(k));
+	if (error)
+		return error;
 	error = wbci_block_alloc(
 		t, PAGE_ENTRIES,
 		wbci_entry_bytes(schema->n_cells, wbci_key_len(k)), &offset);

@@ -17,12 +17,13 @@
 #include <string.h>
 
 #include "copy.h"
+#include "value.h"
 
 _Static_assert(WBC_COLUMNS_MAX <= 64, "a set of columns is a 64-bit word");
 
 #define SIGN_BIT (UINT64_C(1) << 63)
 
-/* The bytes after 0x00 in a text that is not the last column. */
+/* The bytes after 0x00 in a text or blob that is not the last column. */
 #define ZERO_MARK 0xff
 #define END_MARK 0x00
 
@@ -65,10 +66,20 @@ static int parse_int(const struct wbc_value *v, int64_t *result)
  * Big endian, so that memcmp() meets the highest byte first; with the sign
  * flipped, so that negative numbers come before the others.
  */
+static int put_number(int64_t number, unsigned char *key, size_t at)
+{
+	uint64_t big_endian;
+
+	if (WBC_KEY_MAX - at < sizeof(big_endian))
+		return -E2BIG;
+	big_endian = __builtin_bswap64((uint64_t)number ^ SIGN_BIT);
+	memcpy(key + at, &big_endian, sizeof(big_endian));
+	return (int)(at + sizeof(big_endian));
+}
+
 static int put_int(const struct wbc_value *v, unsigned char *key, size_t at)
 {
 	int64_t number;
-	uint64_t big_endian;
 	int error;
 
 	if (v->type == WBC_INT64) {
@@ -79,17 +90,21 @@ static int put_int(const struct wbc_value *v, unsigned char *key, size_t at)
 		if (error)
 			return error;
 	}
-	if (WBC_KEY_MAX - at < sizeof(big_endian))
+	return put_number(number, key, at);
+}
+
+static int put_bool(bool truth, unsigned char *key, size_t at)
+{
+	if (at == WBC_KEY_MAX)
 		return -E2BIG;
-	big_endian = __builtin_bswap64((uint64_t)number ^ SIGN_BIT);
-	memcpy(key + at, &big_endian, sizeof(big_endian));
-	return (int)(at + sizeof(big_endian));
+	key[at] = truth;
+	return (int)(at + 1);
 }
 
 /*
- * A text before other columns.  Its end sorts before any byte that a longer
- * text could have there: 00 00 is less than 00 ff, which is a zero byte, and
- * than 01, which is the least other.
+ * A text or blob before other columns.  Its end sorts before any byte that a
+ * longer text could have there: 00 00 is less than 00 ff, which is a zero byte,
+ * and than 01, which is the least other.
  */
 static int put_ended_text(const struct wbc_value *v, unsigned char *key,
                           size_t at)
@@ -119,7 +134,7 @@ static int put_ended_text(const struct wbc_value *v, unsigned char *key,
 	return (int)at;
 }
 
-/* A text that is the last column: as it is. */
+/* A text or blob that is the last column: as it is. */
 static inline int put_last_text(const struct wbc_value *v, unsigned char *key,
                                 size_t at)
 {
@@ -138,13 +153,22 @@ static int put_value(const struct wbci_column *column,
                      const struct wbc_value *v, bool last, unsigned char *key,
                      size_t at)
 {
+	int error;
+
 	if (v->type == WBC_NULL)
 		return WBC_E_KEY;
 	if (column->type == WBC_INT64)
 		return put_int(v, key, at);
-	if (v->type != WBC_TEXT)
+	if (v->type != column->type)
 		return WBC_E_TYPE;
-	return last ? put_last_text(v, key, at) : put_ended_text(v, key, at);
+	if (wbci_type_has_bytes(v->type))
+		return last ? put_last_text(v, key, at)
+		            : put_ended_text(v, key, at);
+	error = wbci_value_check_other(v);
+	if (error)
+		return error;
+	return v->type == WBC_BOOL ? put_bool(v->v.i, key, at)
+	                           : put_number(v->v.i, key, at);
 }
 
 static bool is_named(const struct wbc_value *v,
@@ -287,24 +311,39 @@ static uint32_t get_last_text(struct source *from)
 	return bytes;
 }
 
+static bool get_number(struct source *from, enum wbc_type type,
+                       struct wbc_value *v)
+{
+	v->type = type;
+	if (type != WBC_BOOL) {
+		if (!get_int(from, &v->v.i))
+			return false;
+	} else {
+		if (!from->left)
+			return false;
+		v->v.i = *from->p++;
+		from->left--;
+	}
+	/* An int key is any; of the others encoding makes no more. */
+	return !wbci_value_check(v);
+}
+
 static bool get_value(struct source *from, const struct wbci_column *column,
                       bool last, struct wbc_value *v)
 {
 	unsigned char *text = from->text;
-	int64_t number;
 	uint32_t bytes;
 
-	if (column->type == WBC_INT64) {
-		if (!get_int(from, &number))
-			return false;
-		*v = wbc_int64(column->name, number);
-		return true;
+	if (!wbci_type_has_bytes(column->type)) {
+		*v = wbc_null(column->name);
+		return get_number(from, (enum wbc_type)column->type, v);
 	}
 	if (last)
 		bytes = get_last_text(from);
 	else if (!get_ended_text(from, &bytes))
 		return false;
-	*v = wbc_text(column->name, (const char *)text, bytes);
+	*v = wbc_blob(column->name, text, bytes);
+	v->type = (enum wbc_type)column->type;
 	return true;
 }
 
@@ -320,4 +359,25 @@ int wbci_key_decode(const struct wbci_schema *s, const unsigned char *key,
 		               &values[i]))
 			return WBC_E_CORRUPT;
 	return from.left ? WBC_E_CORRUPT : 0;
+}
+
+static bool is_text(const unsigned char *p, size_t bytes)
+{
+	return !bytes || wbci_utf8_is_ascii(p, bytes) ||
+	       wbci_utf8_is_text(p, bytes);
+}
+
+int wbci_key_check(const struct wbci_schema *s, const unsigned char *key,
+                   size_t bytes)
+{
+	struct wbc_value values[WBC_COLUMNS_MAX];
+	unsigned char text[WBC_KEY_MAX];
+
+	if (wbci_key_decode(s, key, bytes, values, text))
+		return 0;
+	for (size_t i = 0; i < s->n_keys; i++)
+		if (values[i].type == WBC_TEXT &&
+		    !is_text(values[i].v.p, values[i].bytes))
+			return WBC_E_UTF8;
+	return 0;
 }

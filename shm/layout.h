@@ -35,7 +35,7 @@
 #include "order.h"
 
 /* Changes whenever an assert in this file must. */
-#define WBCI_LAYOUT_VERSION 3u
+#define WBCI_LAYOUT_VERSION 4u
 
 #define WBCI_MAGIC UINT64_C(0x314d485343425731) /* bytes "1WBCSHM1" */
 #define WBCI_LINE 64u
@@ -125,6 +125,7 @@ struct control_shm {
 	alignas(64) order_u64 sync_want;  /* journal all rounds below this */
 	order_u64 flush_want;             /* apply all rounds below this */
 	order_u64 memory_want; /* how often somebody waited for memory */
+	order_u64 fetch_want;  /* how often a row was wanted */
 
 	/* memory */
 	alignas(64) order_u32 committed; /* extents usable, from the first */
@@ -138,6 +139,7 @@ struct control_shm {
 	order_u64 settled;            /* all rounds below are settled */
 	order_u32 event;              /* futex: progress was made */
 	order_u32 lane_event;         /* futex: lanes were emptied */
+	order_u64 now_s;              /* CLOCK_BOOTTIME of its last step */
 
 	/* the flusher's identity */
 	alignas(64) order_u64 generation;    /* flushers that served so far */
@@ -171,6 +173,8 @@ static_assert(sizeof(struct proc_shm) == 64, "proc_shm grew");
 
 /*
  * 0    word: incarnation << 16 | process slot << 4 | state     claim by CAS
+ * 24   want: the entry whose values are wanted   the owner, then the flusher
+ * 32   want_error: why they could not be had                   the flusher
  * 64   epoch: 0 outside a section, else G when it began        the owner
  * 128  lane tail u64                                           the owner
  * 192  lane head u64                                           the flusher
@@ -185,10 +189,13 @@ struct thread_shm {
 	order_u64 start_ns;
 	order_u32 tid; /* for display */
 	order_u32 lane_ready; /* the lane's bytes are allocated */
+	order_u64 want;       /* offset of an entry; 0: none, or answered */
+	order_u32 want_error; /* 0, or the answer's error, negated */
 	alignas(64) order_u64 epoch;
 	alignas(64) order_u64 lane_tail;
 	alignas(64) order_u64 lane_head;
 };
+static_assert(offsetof(struct thread_shm, want) == 24, "thread_shm moved");
 static_assert(offsetof(struct thread_shm, epoch) == 64, "thread_shm moved");
 static_assert(offsetof(struct thread_shm, lane_tail) == 128,
               "thread_shm moved");
@@ -200,7 +207,7 @@ static_assert(sizeof(struct thread_shm) == 256, "thread_shm grew");
  * 0    spec: offset of the table's spec_shm; CASed from 0 once
  * 8    policy: what clients declared as on_missing; CASed from 0 once
  * 64   want: clients ask for a flush of the rounds below it
- * 128  settled, counts, parked: the flusher
+ * 128  settled, counts, parked, base_ttl_s: the flusher
  * 192  message of the flusher, under a sequence lock
  *
  * Tables fill the array from the front and are never removed, so the first
@@ -217,6 +224,7 @@ struct table_shm {
 	order_u64 rows_pending; /* journaled and not settled */
 	order_u64 parked;       /* 0, or -(WBC_E_*) why it does not go on */
 	order_u64 message_seq;  /* odd while the message is written */
+	order_u64 base_ttl_s;   /* what is older is read anew; 0: never */
 	alignas(64) order_u64 message[WBCI_TABLE_MESSAGE / 8];
 	order_u64 reserved[16];
 };
@@ -313,6 +321,13 @@ enum entry_state {
 #define WBCI_DOUBLE_NOROW UINT64_C(0xfff8000000000002)
 #define WBCI_DOUBLE_NULL UINT64_C(0xfff8000000000003)
 
+/*
+ * An entry's base: seconds of control.now_s when its origins were stored, or 0.
+ * Absent: the database has no such row, but the first change of it will make
+ * one, so the origins count from 0.
+ */
+#define WBCI_BASE_ABSENT (UINT32_C(1) << 31)
+
 /* Clients write total; only the flusher writes origin and journaled. */
 struct cell_shm {
 	order_u64 total;
@@ -328,6 +343,7 @@ struct cell_shm {
  * 32   space u8 | table u8 | key_len u16 | first 28 bytes of the key
  * 64   journaled of cell 0        flusher
  * 72   hash u64 | n_cells u8      immutable
+ * 84   base: when origins were stored, and whether there is a row; flusher
  * 88   extension block offset, for cells declared after its birth
  * 96   cells 1.. | rest of the key
  *
@@ -347,20 +363,77 @@ struct entry_shm {
 	order_u64 journaled;
 	uint64_t hash;
 	uint8_t n_cells;
-	uint8_t reserved[7];
+	uint8_t reserved[3];
+	order_u32 base;
 	order_u64 extension;
 	struct cell_shm cells[]; /* cell i + 1 */
 };
 static_assert(offsetof(struct entry_shm, space) == 32, "entry_shm moved");
 static_assert(offsetof(struct entry_shm, journaled) == 64, "entry_shm moved");
+static_assert(offsetof(struct entry_shm, base) == 84, "entry_shm moved");
 static_assert(offsetof(struct entry_shm, cells) == 96, "entry_shm moved");
+
+/*
+ * A long string, in a block of its own and as many chunks as it takes:
+ *
+ *   size: bytes u32 | number of chunks u32
+ *   chunk words: offset | size class; a chunk is a block full of bytes
+ *   the last bytes, which are in no chunk
+ */
+struct long_shm {
+	order_u64 size;
+	order_u64 chunk[];
+};
+static_assert(sizeof(struct long_shm) == 8, "long_shm grew");
+
+/*
+ * A node of a tree of byte strings, in a block of PAGE_BLOCKS; immutable once
+ * it is published.
+ *
+ *   0    shape: level u8 | items u8 | live u16 | heap u16 | bytes u16
+ *   8    version | tag | reserved: of a root; 0 elsewhere
+ *   32   slots, in the order of the keys:
+ *        at u16 | key_len u16 | value_len u15, long u1 | head u16
+ *        free
+ *   heap bytes of the items, each its key and its value
+ *   bytes: the block's size
+ *
+ * The bytes of a node without what is free are live.  head is a key's first
+ * two bytes, the first one above the second.  A value that is long, and every
+ * value above level 0, is a tref_shm: a long string and its length, or a node
+ * one level below and the number of keys under it.
+ *
+ *   ref: offset | 1 if it was made by the same update as the node it is in
+ *
+ * The word that names a root: offset | 1 if the tree is empty; 0 before the
+ * first update.  An empty tree's root is a node without items, so that no
+ * word stands twice while a section is open that has seen it.
+ */
+struct tnode_shm {
+	uint64_t shape;
+	uint64_t version;
+	uint64_t tag;
+	uint64_t reserved;
+	uint64_t slot[];
+};
+static_assert(offsetof(struct tnode_shm, version) == 8, "tnode_shm moved");
+static_assert(sizeof(struct tnode_shm) == 32, "tnode_shm grew");
+struct tref_shm {
+	uint64_t ref;
+	uint64_t count;
+};
+static_assert(sizeof(struct tref_shm) == 16, "tref_shm grew");
 
 /*
  * A record in a lane: a header, then n_values times a value_shm with its
  * bytes, each padded to 8.  bytes is the whole record's, a multiple of 8.
  * Records wrap round the end of the ring.
+ *
+ * A LANE_LONG stands for records that are too large for the lane: behind its
+ * header is the offset of a long string of LANE_INSERT records.
  */
-enum lane_kind { LANE_INSERT = 1 };
+enum lane_kind { LANE_INSERT = 1, LANE_LONG = 2 };
+#define WBCI_LANE_LONG_BYTES 16u
 struct record_shm {
 	uint32_t bytes;
 	uint8_t kind;
@@ -371,7 +444,7 @@ struct value_shm {
 	uint8_t column;
 	uint8_t type; /* enum wbc_type */
 	uint16_t reserved;
-	uint32_t bytes; /* 8 for numbers, 0 for NULL */
+	uint32_t bytes; /* 8 for numbers, bools and timestamps, 0 for NULL */
 };
 static_assert(sizeof(struct record_shm) == 8, "record_shm grew");
 static_assert(sizeof(struct value_shm) == 8, "value_shm grew");

@@ -13,14 +13,20 @@ shm_libshm_la_SOURCES = \
 	shm/entry.h \
 	shm/epoch.c \
 	shm/epoch.h \
+	shm/fetch.c \
+	shm/fetch.h \
 	shm/hot.h \
 	shm/index.c \
 	shm/index.h \
+	shm/json.c \
+	shm/json.h \
 	shm/key.c \
 	shm/key.h \
 	shm/lane.c \
 	shm/lane.h \
 	shm/layout.h \
+	shm/long.c \
+	shm/long.h \
 	shm/mark.c \
 	shm/mark.h \
 	shm/message.c \
@@ -50,6 +56,18 @@ shm_libshm_la_SOURCES = \
 	shm/sweep.h \
 	shm/table.c \
 	shm/table.h \
+	shm/tnode.c \
+	shm/tnode.h \
+	shm/tree.c \
+	shm/tree.h \
+	shm/tree_edit.c \
+	shm/tree_path.c \
+	shm/tree_path.h \
+	shm/tree_read.c \
+	shm/utf8.c \
+	shm/utf8.h \
+	shm/value.c \
+	shm/value.h \
 	shm/wake.c \
 	shm/wake.h \
 	shm/walk.c \

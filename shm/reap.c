@@ -40,6 +40,7 @@ static unsigned reap_threads(const struct wbci_segment *s, uint32_t proc)
 		 * and the sweep is wanted, before a scan sees that it left. */
 		order_release(&thread->epoch, 0);
 		order_store(&thread->tid, 0);
+		order_store(&thread->want, 0);
 		/* ORDER slot.claim, release: the slot is clean. */
 		order_release(&thread->word,
 		              (word & ~UINT64_C(0xffff)) | THREAD_FREE);
@@ -52,8 +53,8 @@ static unsigned reap_proc(const struct wbci_segment *s, uint32_t i,
                           unsigned *in_section)
 {
 	struct proc_shm *p = &s->procs[i];
-	/* Relaxed: the CAS below acquires what this finds, unless a flusher
-	 * that died, and whose lock we have since, left REAPING. */
+	/* Relaxed: as the CAS below; or a flusher that died, and whose lock we
+	 * have since, left REAPING. */
 	uint64_t word = order_load(&p->word);
 	uint64_t reaping = (word & ~UINT64_C(15)) | PROC_REAPING;
 
@@ -61,9 +62,10 @@ static unsigned reap_proc(const struct wbci_segment *s, uint32_t i,
 		return 0;
 	if (wbci_segment_locked(s, WBCI_LOCK_PROC + i) != 0)
 		return 0;
-	/* ORDER slot.claim, acquire: it is USED under the lock only, which the
-	 * next probe finds if somebody has it. */
-	if (word != reaping && !order_cas_acquire(&p->word, &word, reaping))
+	/* Relaxed: USED was stored under the lock, and the probe after this
+	 * asks the kernel for it, which keeps its list of locks under a lock
+	 * of its own. */
+	if (word != reaping && !order_cas_relaxed(&p->word, &word, reaping))
 		return 0;
 	if (wbci_segment_locked(s, WBCI_LOCK_PROC + i) != 0) {
 		/* Relaxed: whoever claims it does so from FREE. */

@@ -22,12 +22,6 @@ static size_t pad(size_t bytes)
 	return (bytes + 7) & ~(size_t)7;
 }
 
-/* Also false for NaN. */
-static bool is_finite(double d)
-{
-	return d - d == 0;
-}
-
 /* Does the double that is nearest to @i say the same? */
 static bool is_exact(int64_t i)
 {
@@ -35,14 +29,6 @@ static bool is_exact(int64_t i)
 
 	/* 2^63 is what the largest integers round to, and not an int64. */
 	return d < 0x1p63 && (int64_t)d == i;
-}
-
-/* A text or blob in a column for it. */
-static inline int check_bytes(const struct wbc_value *v)
-{
-	if (v->bytes > WBCI_VALUE_MAX)
-		return -E2BIG;
-	return v->v.p || !v->bytes ? 0 : -EINVAL;
 }
 
 /* What is not of the column's type: NULL, and whole numbers as doubles. */
@@ -63,17 +49,13 @@ static inline int check_value(const struct wbci_column *column,
 {
 	if (v->type != column->type)
 		return check_other(column, v);
-	if (v->type == WBC_INT64)
-		return 0;
-	if (v->type == WBC_DOUBLE)
-		return is_finite(v->v.d) ? 0 : WBC_E_NAN;
-	return check_bytes(v);
+	return wbci_value_check(v);
 }
 
 /* What value_shm.bytes is. */
 static inline uint32_t stored_bytes(const struct wbc_value *v)
 {
-	if (v->type == WBC_TEXT || v->type == WBC_BLOB)
+	if (wbci_type_has_bytes(v->type))
 		return v->bytes;
 	return v->type == WBC_NULL ? 0 : 8;
 }
@@ -146,7 +128,7 @@ static inline void put_word(struct target *to, uint64_t word)
 }
 
 /*
- * Text and blobs.  Where the end of the first span is in the way, what is
+ * Texts and blobs.  Where the end of the first span is in the way, what is
  * before it is whole words, and less than @bytes.
  */
 static inline void put_bytes(struct target *to, const unsigned char *from,
@@ -193,6 +175,16 @@ _Static_assert(offsetof(struct record_shm, kind) == 4 &&
                        offsetof(struct value_shm, bytes) == 4,
                "headers of records are laid out otherwise");
 
+static inline void put_value(struct target *at, uint8_t column,
+                             const struct wbc_value *v)
+{
+	put_word(at, value_word(column, v));
+	if (wbci_type_has_bytes(v->type))
+		put_bytes(at, v->v.p, v->bytes);
+	else if (v->type != WBC_NULL)
+		put_word(at, (uint64_t)v->v.i);
+}
+
 void wbci_record_write(const struct wbci_span2 *to, uint8_t table,
                        const struct wbc_value *values, const uint8_t *columns,
                        size_t n, uint64_t bytes)
@@ -205,15 +197,8 @@ void wbci_record_write(const struct wbci_span2 *to, uint8_t table,
 	};
 
 	put_word(&at, record_word(bytes, table, n));
-	for (size_t i = 0; i < n; i++) {
-		const struct wbc_value *v = &values[i];
-
-		put_word(&at, value_word(columns[i], v));
-		if (v->type == WBC_INT64 || v->type == WBC_DOUBLE)
-			put_word(&at, (uint64_t)v->v.i);
-		else if (v->type != WBC_NULL)
-			put_bytes(&at, v->v.p, v->bytes);
-	}
+	for (size_t i = 0; i < n; i++)
+		put_value(&at, columns[i], &values[i]);
 }
 
 /* What is left to parse. */
@@ -242,9 +227,12 @@ static bool get_body(struct source *from, const struct value_shm *header,
 		return header->bytes == 0;
 	case WBC_INT64:
 	case WBC_DOUBLE:
+	case WBC_BOOL:
+	case WBC_TIMESTAMP:
 		return header->bytes == 8 && get_word(from, &v->v);
 	case WBC_TEXT:
 	case WBC_BLOB:
+	case WBC_JSON:
 		if (pad(header->bytes) > from->left)
 			return false;
 		v->v.p = from->p;
@@ -298,4 +286,38 @@ int wbci_record_parse(const struct wbci_schema *s, const unsigned char *record,
 	if (from.left != 0 || !has_keys(s, seen))
 		return WBC_E_CORRUPT;
 	return header.n_values;
+}
+
+int wbci_column_check(const struct wbci_column *column,
+                      const struct wbc_value *value)
+{
+	return check_value(column, value);
+}
+
+size_t wbci_value_bytes(const struct wbc_value *value)
+{
+	return sizeof(struct value_shm) + pad(stored_bytes(value));
+}
+
+void wbci_value_write(unsigned char *to, uint8_t column,
+                      const struct wbc_value *value)
+{
+	struct target at = {.p = to, .end = to + wbci_value_bytes(value)};
+
+	put_value(&at, column, value);
+}
+
+int wbci_values_parse(const struct wbci_schema *s, const unsigned char *p,
+                      size_t bytes, size_t n, struct wbc_value *values,
+                      uint8_t *columns)
+{
+	struct source from = {.p = p, .left = bytes};
+	uint64_t seen = 0;
+
+	if (n > s->n_columns)
+		return WBC_E_CORRUPT;
+	for (size_t i = 0; i < n; i++)
+		if (!get_value(&from, s, &seen, &values[i], &columns[i]))
+			return WBC_E_CORRUPT;
+	return from.left ? WBC_E_CORRUPT : 0;
 }

@@ -14,8 +14,7 @@
 #include "../api/wbc_table.h"
 #include "layout.h"
 #include "schema.h"
-
-#define WBCI_VALUE_MAX 1048576u /* bytes of a text or blob */
+#include "value.h"
 
 /*
  * Where a record goes: first p[0], then p[1], as a ring has it.  Both begin
@@ -37,12 +36,11 @@ struct wbci_span2 {
  * a column of its type.  Any column but a key may be NULL.
  *
  * Return: bytes, a multiple of 8, or
- *         -EINVAL       no values, more than columns, or one without bytes
+ *         -EINVAL       no values, or more than columns
  *         WBC_E_COLUMN  a name is not a column's, or a column is doubled
  *         WBC_E_TYPE    a value is not of its column's type
  *         WBC_E_KEY     a key column is missing or NULL
- *         WBC_E_NAN     NaN or infinite
- *         -E2BIG        a text or blob is over WBCI_VALUE_MAX
+ *         or what wbci_value_check() says of a value
  */
 int64_t wbci_record_size(const struct wbci_schema *s,
                          const struct wbc_value *values, size_t n,
@@ -78,6 +76,36 @@ void wbci_record_write(const struct wbci_span2 *to, uint8_t table,
  */
 int wbci_record_parse(const struct wbci_schema *s, const unsigned char *record,
                       size_t bytes, struct wbc_value *values,
+                      uint8_t *columns);
+
+/*
+ * Values without a record around them, one behind the other, each a value_shm
+ * and its bytes, as long as a multiple of 8.
+ */
+
+/* May this column be given this value?  0, or what wbci_record_size() says. */
+int wbci_column_check(const struct wbci_column *column,
+                      const struct wbc_value *value);
+
+/* Bytes of a checked value, a multiple of 8. */
+size_t wbci_value_bytes(const struct wbc_value *value);
+
+/* Write a checked value to that many bytes. */
+void wbci_value_write(unsigned char *to, uint8_t column,
+                      const struct wbc_value *value);
+
+/**
+ * wbci_values_parse() - look into values that stand one behind the other
+ * @p:       8-aligned; may be hostile
+ * @bytes:   how much there is; all of it must be values
+ * @n:       how many they must be
+ * @values:  receives them, as wbci_record_parse() does, in their order
+ * @columns: receives their columns, each of them once
+ *
+ * Return: 0 or WBC_E_CORRUPT.
+ */
+int wbci_values_parse(const struct wbci_schema *s, const unsigned char *p,
+                      size_t bytes, size_t n, struct wbc_value *values,
                       uint8_t *columns);
 
 #endif

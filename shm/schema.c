@@ -9,7 +9,8 @@
  *   names          [ NAME . ] NAME
  *   columns        ( column { , column } )
  *   column         NAME kind
- *   kind           [ int | double | text | blob ] [ key | counter ]
+ *   kind           [ TYPE ] [ key | counter ]
+ *   TYPE           int | double | text | blob | bool | json | timestamp
  *   policy         [ on_missing = ( deadletter | insert | ignore ) ]
  *
  * There are no reserved words: what a word means depends on its place, so a
@@ -53,10 +54,10 @@ struct word {
  * that it can say "none of these".
  */
 static const char *const type_names[] = {
-	[WBC_INT64] = "int",
-	[WBC_DOUBLE] = "double",
-	[WBC_TEXT] = "text",
-	[WBC_BLOB] = "blob",
+	[WBC_INT64] = "int",           [WBC_DOUBLE] = "double",
+	[WBC_TEXT] = "text",           [WBC_BLOB] = "blob",
+	[WBC_BOOL] = "bool",           [WBC_JSON] = "json",
+	[WBC_TIMESTAMP] = "timestamp",
 };
 
 static const char *const role_names[] = {
@@ -228,14 +229,19 @@ static int check_kind(const struct cursor *c, const struct word *name,
 	if (column->type == WBC_NULL)
 		return refuse(c, name->at, WBC_E_SPEC,
 		              "column \"%s\" has no type; "
-		              "add int, text, double, blob or counter",
+		              "add int, text, double, blob, bool, json, "
+		              "timestamp or counter",
 		              column->name);
-	if (column->role == ROLE_KEY && column->type != WBC_INT64 &&
-	    column->type != WBC_TEXT)
+	if (column->role == ROLE_KEY &&
+	    (column->type == WBC_DOUBLE || column->type == WBC_JSON))
 		return refuse(c, name->at, WBC_E_SPEC,
-		              "key column \"%s\" cannot be a %s, whose equal "
-		              "values may differ; make it int or text",
-		              column->name, type_names[column->type]);
+		              "key column \"%s\" cannot be a %s, %s; "
+		              "make it int, text, bool, timestamp or blob",
+		              column->name, type_names[column->type],
+		              column->type == WBC_JSON
+		                      ? "of which one value may be written in "
+		                        "many ways"
+		                      : "whose equal values may differ");
 	if (column->role == ROLE_COUNTER && column->type != WBC_INT64 &&
 	    column->type != WBC_DOUBLE)
 		return refuse(c, name->at, WBC_E_SPEC,
@@ -245,7 +251,7 @@ static int check_kind(const struct cursor *c, const struct word *name,
 	return 0;
 }
 
-/* [int|text|double|blob] [key|counter], as far as that makes sense. */
+/* [TYPE] [key|counter], as far as that makes sense. */
 static int parse_kind(struct cursor *c, const struct word *name,
                       struct wbci_column *column)
 {
@@ -259,7 +265,7 @@ static int parse_kind(struct cursor *c, const struct word *name,
 			return refuse(c, w.at, WBC_E_SPEC,
 			              "\"%.*s\" says nothing about column "
 			              "\"%s\"; use int, text, double, blob, "
-			              "key or counter",
+			              "bool, json, timestamp, key or counter",
 			              quoted_bytes(&w), w.p, column->name);
 		if (column->role || (type && column->type))
 			return refuse(c, w.at, WBC_E_SPEC,

@@ -141,6 +141,12 @@ static inline void *wbci_at(const struct wbci_segment *s, uint64_t offset)
 	return s->base + offset;
 }
 
+/* Where in the segment something of it is. */
+static inline uint64_t wbci_offset(const struct wbci_segment *s, const void *p)
+{
+	return (uint64_t)((const unsigned char *)p - s->base);
+}
+
 /* Extents that may be touched: never more than the file has room for. */
 static inline uint32_t wbci_committed(const struct wbci_segment *s)
 {

@@ -18,8 +18,11 @@ C_TESTS = \
 	tests/unit/epoch \
 	tests/unit/error \
 	tests/unit/index \
+	tests/unit/json \
 	tests/unit/key \
 	tests/unit/lane \
+	tests/unit/long \
+	tests/unit/moment \
 	tests/unit/nospace \
 	tests/unit/page \
 	tests/unit/record \
@@ -32,6 +35,7 @@ C_TESTS = \
 	tests/unit/sweep \
 	tests/unit/table \
 	tests/unit/threads \
+	tests/unit/tree \
 	tests/unit/wake
 
 FLUSHER_TESTS = \
@@ -52,6 +56,8 @@ FLUSHER_TESTS = \
 	tests/crash/options \
 	tests/crash/order \
 	tests/crash/points \
+	tests/crash/pressure \
+	tests/crash/reads \
 	tests/crash/refused \
 	tests/crash/requests \
 	tests/crash/stopped \
@@ -59,16 +65,21 @@ FLUSHER_TESTS = \
 	tests/crash/takeover \
 	tests/crash/threads \
 	tests/crash/tight \
+	tests/crash/types \
+	tests/sink/updates \
+	tests/unit/rowset \
 	tests/unit/unapplied
 
 # Hostile bytes: each is linked with tests/fuzz/replay, or where configure was
 # given --enable-fuzzer with libFuzzer, see tests/fuzz/fuzz.h.
 FUZZ_TESTS = \
 	tests/fuzz/arguments \
+	tests/fuzz/config \
 	tests/fuzz/journal \
 	tests/fuzz/row \
 	tests/fuzz/schema \
-	tests/fuzz/segment
+	tests/fuzz/segment \
+	tests/fuzz/tree
 
 SCRIPT_TESTS = \
 	tests/abi/arm64.sh \
@@ -82,6 +93,7 @@ SCRIPT_TESTS = \
 	tests/tap/selftest.sh \
 	tests/tools/bench.bats \
 	tests/tools/check.bats \
+	tests/tools/config.bats \
 	tests/tools/examples.bats \
 	tests/tools/flush.bats \
 	tests/tools/shmctl.bats \
@@ -130,6 +142,7 @@ tests_crash_libsweep_la_SOURCES = \
 	tests/crash/watch.c tests/crash/watch.h
 SWEEP_LIBS = tests/crash/libsweep.la tests/tap/libtap.la \
 	tools/libdump.la tools/libcli.la $(CLIENT_LIBS) -lm
+tests_unit_moment_LDADD = units/libunits.la $(LDADD)
 tests_crash_kills_LDADD = $(SWEEP_LIBS)
 tests_crash_sweep_LDADD = $(SWEEP_LIBS)
 
@@ -165,6 +178,8 @@ tests_crash_namespaces_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
+tests_crash_reads_LDADD = $(CRASH_LIBS)
+tests_crash_pressure_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
 tests_crash_stopped_LDADD = $(CRASH_LIBS)
@@ -178,6 +193,10 @@ tests_crash_storm_SOURCES = \
 tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
+tests_sink_updates_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_sink_updates_LDADD = $(FLUSHER_TEST_LIBS)
+tests_unit_rowset_LDADD = $(FLUSHER_TEST_LIBS)
+tests_crash_types_LDADD = $(CRASH_LIBS)
 tests_unit_unapplied_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 tests_unit_unapplied_LDADD = $(FLUSHER_TEST_LIBS)
 tests_crash_threads_LDADD = tests/crash/librig.la $(FLUSHER_TEST_LIBS)
@@ -205,6 +224,9 @@ fuzz_link = $(AM_LDFLAGS) $(WBC_FUZZER)
 tests_fuzz_arguments_SOURCES = tests/fuzz/arguments.c $(FUZZ_MAIN)
 tests_fuzz_arguments_LDADD = $(fuzz_libs)
 tests_fuzz_arguments_LDFLAGS = $(fuzz_link)
+tests_fuzz_config_SOURCES = tests/fuzz/config.c $(FUZZ_MAIN)
+tests_fuzz_config_LDADD = $(fuzz_libs)
+tests_fuzz_config_LDFLAGS = $(fuzz_link)
 tests_fuzz_journal_SOURCES = tests/fuzz/journal.c $(FUZZ_MAIN)
 tests_fuzz_journal_LDADD = $(fuzz_libs)
 tests_fuzz_journal_LDFLAGS = $(fuzz_link)
@@ -217,6 +239,9 @@ tests_fuzz_schema_LDFLAGS = $(fuzz_link)
 tests_fuzz_segment_SOURCES = tests/fuzz/segment.c $(FUZZ_MAIN)
 tests_fuzz_segment_LDADD = $(fuzz_libs)
 tests_fuzz_segment_LDFLAGS = $(fuzz_link)
+tests_fuzz_tree_SOURCES = tests/fuzz/tree.c $(FUZZ_MAIN)
+tests_fuzz_tree_LDADD = $(fuzz_libs)
+tests_fuzz_tree_LDFLAGS = $(fuzz_link)
 
 # Its known-bad twin, without one check of bounds: see tests/fuzz/control.sh.
 check_PROGRAMS += tests/fuzz/segment_bad

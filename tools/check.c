@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,30 @@ static void settle_lost(struct check *c)
 	}
 }
 
+/* What is lost without a death is a fault: no sweep will look for it. */
+static void judge_lost(struct check *c)
+{
+	struct check_fault *f = &c->faults[c->n_faults];
+	size_t first = 0;
+
+	if (!c->pass.blocks[CHECK_LOST] || c->died)
+		return;
+	if (c->n_faults == CHECK_FAULTS_MAX) {
+		c->pass.more_faults++;
+		return;
+	}
+	while (!c->lost[first])
+		first++;
+	f->kind = check_block;
+	f->where = first / WBCI_BITMAP_WORDS;
+	snprintf(f->text, sizeof(f->text),
+	         "%" PRIu64 " blocks, the first in page %" PRIu64
+	         ", are allocated: nothing reaches them, and no death explains "
+	         "it",
+	         c->pass.blocks[CHECK_LOST], f->where);
+	c->n_faults++;
+}
+
 static int one_pass(struct check *c)
 {
 	struct check_pass *p = &c->pass;
@@ -143,6 +168,7 @@ static int one_pass(struct check *c)
 	if (rc)
 		return rc;
 	check_blocks(p);
+	c->died |= p->dead_procs || order_load(&c->s->control->mark);
 	agree(c);
 	return 0;
 }
@@ -178,9 +204,11 @@ int check_run(struct check *c, const struct wbci_segment *s)
 		nanosleep(&pause, NULL);
 		end_pass(&c->pass);
 	}
-	if (rc == 0)
-		settle_lost(c);
-	return rc;
+	if (rc)
+		return rc;
+	settle_lost(c);
+	judge_lost(c);
+	return 0;
 }
 
 void check_free(struct check *c)

@@ -57,6 +57,7 @@ struct check {
 	const struct wbci_segment *s;
 	uint32_t pages; /* committed when it began */
 	bool live;      /* somebody is attached */
+	bool died;      /* so did somebody, or his blocks wait for a sweep */
 	unsigned passes;
 	struct check_pass pass;     /* the last */
 	struct check_fault *faults; /* that all passes found */

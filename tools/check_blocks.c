@@ -160,6 +160,29 @@ static void check_one_page(struct check_pass *p, uint32_t page, uint64_t word,
 	}
 }
 
+/* A thread gives its pages back before its slot, and so does the reaper. */
+static void check_owner(struct check_pass *p, uint32_t page, uint64_t word)
+{
+	unsigned owner = wbci_page_owner(word);
+	struct view_thread t;
+
+	if (owner > p->s->geo.n_threads) {
+		check_say(p, check_page, page,
+		          "page %" PRIu32 " is owned by thread slot %u,"
+		          " there are %" PRIu32,
+		          page, owner - 1, p->s->geo.n_threads);
+		return;
+	}
+	if (owner == 0)
+		return;
+	view_thread(p->s, owner - 1, &t);
+	if (t.state == THREAD_FREE && order_load(&p->s->words[page]) == word)
+		check_say(p, check_page, page,
+		          "page %" PRIu32 " is owned by thread slot %u, which "
+		          "is nobody's",
+		          page, owner - 1);
+}
+
 static void check_free_page(struct check_pass *p, uint32_t page)
 {
 	struct meta_shm *meta = &p->s->metas[page];
@@ -183,12 +206,7 @@ void check_blocks(struct check_pass *p)
 		uint64_t word = order_acquire(&s->words[page]);
 		uint32_t n = wbci_page_blocks(word);
 
-		if (wbci_page_owner(word) > s->geo.n_threads)
-			check_say(p, check_page, page,
-			          "page %" PRIu32 " is owned by thread slot %u,"
-			          " there are %" PRIu32,
-			          page, wbci_page_owner(word) - 1,
-			          s->geo.n_threads);
+		check_owner(p, page, word);
 		if (word == PAGE_FREE)
 			check_free_page(p, page);
 		else if (n == 0 || wbci_page_kind(word) > PAGE_BLOCKS ||

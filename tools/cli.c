@@ -80,6 +80,8 @@ int cli_status(int error)
 	case WBC_E_KEY:
 	case WBC_E_TYPE:
 	case WBC_E_NAN:
+	case WBC_E_JSON:
+	case WBC_E_UTF8:
 		return CLI_USAGE;
 	default:
 		return CLI_FAILED;

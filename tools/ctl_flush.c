@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../shm/table.h"
 #include "view.h"
 
 /* A line for each table that waits for somebody to mend something. */
-static void say_parked(struct wbc *c, const char *only)
+static void say_parked(struct wbc *c, const char *only, const char *of)
 {
 	struct view_tables tables = {0};
 	char why[WBCI_TABLE_MESSAGE];
@@ -25,7 +26,9 @@ static void say_parked(struct wbc *c, const char *only)
 			const struct view_table *t = &tables.table[i];
 			int error = wbci_table_parked(&s, i, why);
 
-			if (!error || (only && view_table(&tables, only) != t))
+			if (!error ||
+			    (only && view_table(&tables, only) != t) ||
+			    (of && strcmp(t->schema.connection, of) != 0))
 				continue;
 			printf("parked: %s: %s (%s)\n", t->label,
 			       *why ? why : wbc_strerror(error),
@@ -36,7 +39,9 @@ static void say_parked(struct wbc *c, const char *only)
 	wbci_segment_close(&s);
 }
 
-static int flush(struct wbc *c, const char *name, int64_t timeout_ms)
+/* A table, the tables of a connection, or all. */
+static int flush(struct wbc *c, const char *name, const char *connection,
+                 int64_t timeout_ms)
 {
 	struct wbc_flush_result result;
 	struct ctl_table table = {0};
@@ -46,11 +51,18 @@ static int flush(struct wbc *c, const char *name, int64_t timeout_ms)
 		rc = ctl_table(c, name, NULL, &table);
 	if (rc != CLI_OK)
 		return rc;
-	rc = wbc_flush(c, table.t, (int)timeout_ms, &result);
+	rc = connection ? wbc_flush_connection(c, connection, (int)timeout_ms,
+	                                       &result)
+	                : wbc_flush(c, table.t, (int)timeout_ms, &result);
+	if (rc == -ENOENT) {
+		cli_error(rc, "flush", connection,
+		          "no table of that connection is declared");
+		return CLI_NOT_FOUND;
+	}
 	printf("rows written: %" PRIu64 ", refused: %" PRIu64 "\n",
 	       result.rows_applied, result.rows_refused);
 	if (result.tables_parked)
-		say_parked(c, name);
+		say_parked(c, name, connection);
 	if (rc == 0)
 		return CLI_OK;
 	cli_error(rc, "flush", *result.table ? result.table : wbc_path(c),
@@ -61,22 +73,28 @@ static int flush(struct wbc *c, const char *name, int64_t timeout_ms)
 int ctl_flush(const struct cli_command *c, int argc, char **argv)
 {
 	int64_t timeout_ms = 5000;
+	const char *connection = NULL;
 	const struct cli_option options[] = {
+		{"connection", 0, CLI_TEXT, &connection, "NAME",
+	         "the tables of one connection only"},
 		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
 	         "wait at most so long: 5s (default), 200ms, 2m"},
 	};
 	const char *segment;
 	struct wbc *handle;
-	int rc = cli_parse(c, options, 1, &segment, &argc, argv);
+	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
 
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
 	if (argc > 1)
 		return cli_usage(c, "%s: one table, or none for all", argv[1]);
+	if (argc && connection)
+		return cli_usage(c, "%s: a table or --connection, not both",
+		                 argv[0]);
 	rc = ctl_open(segment, &handle);
 	if (rc != CLI_OK)
 		return rc;
-	rc = flush(handle, argc ? argv[0] : NULL, timeout_ms);
+	rc = flush(handle, argc ? argv[0] : NULL, connection, timeout_ms);
 	wbc_close(&handle);
 	return rc;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../units/units.h"
+#include "value.h"
 #include "view.h"
 
 int ctl_open(const char *segment, struct wbc **c)
@@ -141,68 +142,12 @@ int ctl_column(const struct ctl_row *r, const char *what, const char *name,
 	                what, name, spec, wbc_error_name(rc));
 }
 
-/* Two hexadecimal digits a byte, turned into bytes in place. */
-static bool parse_hex(char *text, uint32_t *bytes)
-{
-	size_t n = strlen(text), i;
-	unsigned byte;
-	int used;
-
-	for (i = 0; i + 1 < n; i += 2) {
-		/* %2x would take a sign or white space. */
-		if (strspn(text + i, "0123456789abcdefABCDEF") < 2 ||
-		    sscanf(text + i, "%2x%n", &byte, &used) != 1)
-			return false;
-		text[i / 2] = (char)byte;
-	}
-	*bytes = (uint32_t)(n / 2);
-	return n % 2 == 0;
-}
-
-static bool parse_value(const struct wbci_column *column, char *text,
-                        struct wbc_value *value)
-{
-	uint32_t bytes;
-	int64_t i;
-	double d;
-
-	switch ((enum wbc_type)column->type) {
-	case WBC_INT64:
-		*value = wbc_int64(column->name, 0);
-		if (!units_int64(text, &i))
-			return false;
-		value->v.i = i;
-		return true;
-	case WBC_DOUBLE:
-		*value = wbc_double(column->name, 0);
-		if (!units_double(text, &d))
-			return false;
-		value->v.d = d;
-		return true;
-	case WBC_BLOB:
-		if (!parse_hex(text, &bytes))
-			return false;
-		*value = wbc_blob(column->name, text, bytes);
-		return true;
-	case WBC_TEXT:
-		*value = wbc_text(column->name, text, (uint32_t)strlen(text));
-		return true;
-	case WBC_NULL:
-		break;
-	}
-	return false;
-}
-
 int ctl_value(const struct ctl_row *r, const char *what, char *argument,
               unsigned *column, struct wbc_value *value)
 {
-	static const char *const wanted[] = {
-		[WBC_INT64] = "an integer of 64 bits",
-		[WBC_DOUBLE] = "a number",
-		[WBC_BLOB] = "bytes in hexadecimal digits",
-	};
 	char *equals = strchr(argument, '=');
 	const struct wbci_column *c;
+	const char *wanted;
 	int rc;
 
 	if (!equals)
@@ -213,9 +158,10 @@ int ctl_value(const struct ctl_row *r, const char *what, char *argument,
 	if (rc != CLI_OK)
 		return rc;
 	c = &r->table.schema.columns[*column];
-	if (!parse_value(c, equals + 1, value))
+	wanted = value_parse(c, equals + 1, value);
+	if (wanted)
 		return cli_fail(CLI_USAGE, "%s: %s: '%s' is not %s (%s)", what,
-		                c->name, equals + 1, wanted[c->type],
+		                c->name, equals + 1, wanted,
 		                wbc_error_name(WBC_E_TYPE));
 	return CLI_OK;
 }

@@ -50,10 +50,10 @@ static int say_all(const struct check *c)
 	printf("  %s keys\n\n", units_say_count(a, c->pass.keys));
 	rc = say_blocks(c);
 	putchar('\n');
-	if (c->pass.blocks[CHECK_LOST])
+	if (c->pass.blocks[CHECK_LOST] && c->died)
 		printf("warning: %s blocks (%s) lost to deaths: a process was "
-		       "killed while it\n  allocated them; they stay unused, "
-		       "nothing else is wrong with them\n",
+		       "killed while it\n  allocated them; a flusher's next "
+		       "sweep finds and frees them\n",
 		       units_say_count(a, c->pass.blocks[CHECK_LOST]),
 		       units_say_bytes(b, c->pass.bytes[CHECK_LOST]));
 	if (c->pass.dead_procs)

@@ -16,12 +16,13 @@
 
 #include "grid.h"
 #include "json.h"
+#include "value.h"
 #include "../units/units.h"
 #include "view.h"
 #include "../shm/key.h"
 
 /* All key values as text, with the commas between them. */
-#define KEY_TEXT (WBC_KEY_MAX * 3 + 1)
+#define KEY_TEXT VALUE_TEXT(WBC_KEY_MAX, WBC_COLUMNS_MAX)
 
 /* A row to be printed: the part of an entry's copy that is in use. */
 struct row {
@@ -50,7 +51,7 @@ static const unsigned char *row_key(const struct row *row)
 	return (const unsigned char *)(row->words + (size_t)row->n_cells * 3);
 }
 
-/* The key's values joined by commas, as they are; NUL-terminated. */
+/* The key's values joined by commas; NUL-terminated. */
 static void key_text(const struct wbci_schema *schema,
                      const struct wbc_value *values, char *text)
 {
@@ -59,13 +60,7 @@ static void key_text(const struct wbci_schema *schema,
 	for (unsigned i = 0; i < schema->n_keys; i++) {
 		if (i)
 			text[at++] = ',';
-		if (values[i].type == WBC_INT64) {
-			at += (size_t)snprintf(text + at, 24, "%" PRId64,
-			                       values[i].v.i);
-			continue;
-		}
-		memcpy(text + at, values[i].v.p, values[i].bytes);
-		at += values[i].bytes;
+		at += value_put(text + at, &values[i]);
 	}
 	text[at] = '\0';
 }
@@ -184,14 +179,11 @@ static void unpack(const struct keys *k, const struct row *row,
 
 static void put_key(struct grid *g, const struct wbc_value *v)
 {
-	char text[WBC_KEY_MAX * 4 + 1];
+	char text[VALUE_TEXT(WBC_KEY_MAX, 1)];
+	char shown[sizeof(text) * 4];
 
-	if (v->type == WBC_INT64) {
-		grid_put(g, "%" PRId64, v->v.i);
-		return;
-	}
-	units_printable(text, sizeof(text), v->v.p, v->bytes);
-	grid_put(g, "%s", text);
+	units_printable(shown, sizeof(shown), text, value_put(text, v));
+	grid_put(g, "%s", shown);
 }
 
 static void put_cell(struct grid *g, const struct view_cell *c)
@@ -336,13 +328,8 @@ static void json_row(struct json *j, const struct keys *k,
 	json_object(j, NULL);
 	json_text(j, "table", table->label);
 	json_object(j, "key");
-	for (unsigned i = 0; i < schema->n_keys; i++) {
-		if (values[i].type == WBC_INT64)
-			json_int(j, values[i].name, values[i].v.i);
-		else
-			json_bytes(j, values[i].name, values[i].v.p,
-			           values[i].bytes);
-	}
+	for (unsigned i = 0; i < schema->n_keys; i++)
+		value_json(j, &values[i]);
 	json_end(j);
 	json_object(j, "cells");
 	for (unsigned i = 0; i < e.n_cells; i++) {

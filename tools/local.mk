@@ -10,6 +10,8 @@ tools_libcli_la_SOURCES = \
 	tools/grid.h \
 	tools/json.c \
 	tools/json.h \
+	tools/value.c \
+	tools/value.h \
 	tools/view.c \
 	tools/view.h
 tools_libcli_la_LIBADD = units/libunits.la

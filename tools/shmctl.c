@@ -28,7 +28,7 @@ static const struct cli_command commands[] = {
          "  wbc-shmctl read -s app words word=hello n\n\n"
          "One counter is printed as its bare value, several as NAME=VALUE.",
          ctl_read},
-	{"flush", "[TABLE] [--timeout TIME]",
+	{"flush", "[TABLE|--connection NAME] [--timeout TIME]",
          "Write a table, or all, to the database now; say what became of it.",
          NULL, ctl_flush},
 	{"sync", "[--timeout TIME]",

@@ -50,7 +50,8 @@ build_port()
 	local objects
 	objects=$(printf '%s.o ' $port_tests tests/abi/together)
 	env -u MAKEFLAGS -u MFLAGS make -C "$port" -s -j2 libwbcshm.la \
-		tools/wbc-shmctl tests/tap/libtap.la $objects >"$port/make.out" 2>&1 &&
+		tools/wbc-shmctl units/libunits.la tests/tap/libtap.la \
+		$objects >"$port/make.out" 2>&1 &&
 		! grep -i 'warning' "$port/make.out" ||
 		{ tail -n 20 "$port/make.out"; return 1; }
 }
@@ -62,7 +63,7 @@ port_link()
 	for test in $port_tests tests/abi/together; do
 		(cd "$port" && "$1" -pthread -o "$test" "$test.o" \
 			tests/tap/.libs/libtap.a api/.libs/libapi.a \
-			shm/.libs/libshm.a -lm) || return
+			shm/.libs/libshm.a units/.libs/libunits.a -lm) || return
 	done
 }
 

@@ -18,6 +18,7 @@
 
 #define PAUSE_MS 1 /* between bursts, so that no lane is always full */
 #define ITEM_ADDS 3
+#define LOAD_WAIT_MS 20 /* a flusher may be dead while they read */
 
 static const char words_spec[] =
 	"words(word text key, n counter) on_missing=insert";
@@ -141,6 +142,32 @@ static int insert_item(struct member *m)
 	return error;
 }
 
+/*
+ * One of our own items, and one that nobody has.  What cannot be read in time,
+ * or is not written yet, is no number; any other number is wrong.
+ */
+static int read_items(struct member *m)
+{
+	struct crew_tally *tally = m->tally;
+	struct wbc_value row[2] = {wbc_int64("client", m->me),
+	                           wbc_int64("seq", 0)};
+	int64_t value = ITEM_ADDS;
+	int error = 0;
+
+	if (tally->items)
+		row[1].v.i = (int64_t)m->burst * 7919 % tally->items;
+	for (int i = 0; i < 2; i++) {
+		error = wbc_read_int64(m->items, row, 2, 2, &value);
+		if (i ? !error : !error && value != ITEM_ADDS)
+			tally->wrong++;
+		row[1].v.i = -1 - (int64_t)m->burst;
+	}
+	return error == WBC_E_NOROW || error == WBC_E_NOFLUSHER ||
+	                       error == -ETIMEDOUT || error == WBC_E_PARKED
+	               ? 0
+	               : error;
+}
+
 static int burst(struct member *m)
 {
 	int error = 0;
@@ -153,6 +180,8 @@ static int burst(struct member *m)
 		error = insert_event(m);
 	if (!error && m->burst % 4 == 0)
 		error = insert_item(m);
+	if (!error && m->burst % 4 == 2)
+		error = read_items(m);
 	m->burst++;
 	return error;
 }
@@ -182,7 +211,7 @@ _Noreturn static void work(struct member *m, const struct rig *r, int stop,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	m->c = rig_open(r);
+	m->c = rig_open_waiting(r, LOAD_WAIT_MS);
 	m->words = rig_table(m->c, words_spec);
 	m->visits = rig_table(m->c, visits_spec);
 	m->events = rig_table(m->c, events_spec);
@@ -377,11 +406,18 @@ static bool same_inserts(const struct crew *crew, const struct rig *r,
 bool crew_exact(const struct crew *crew, const struct rig *r)
 {
 	bool good = same_words(crew, r);
+	int64_t wrong = 0;
 
 	for (unsigned i = 0; i < CREW_HOSTS * CREW_DAYS; i++)
 		good &= same_visit(crew, r, i % CREW_HOSTS, i / CREW_HOSTS);
 	for (unsigned i = 0; i < crew->n; i++)
 		good &= same_inserts(crew, r, i);
+	for (unsigned i = 0; i < crew->n; i++)
+		wrong += crew->tally[i].wrong;
+	if (wrong)
+		tap_diag("%lld values were read that no row ever had",
+		         (long long)wrong);
+	good &= !wrong;
 	good &= same(r, "dead letters", "SELECT count(*) FROM wbc_dead_letters",
 	             0);
 	return good;

@@ -31,6 +31,7 @@ struct crew_tally {
 	double seconds[CREW_HOSTS][CREW_DAYS];
 	int64_t events; /* seq 0.. of this client */
 	int64_t items;  /* likewise, each added to three times */
+	int64_t wrong;  /* values that were read and cannot be */
 	int error;      /* why it ended early */
 };
 

@@ -326,7 +326,7 @@ static void other_connection(void)
 	    &s.added);
 	tap_is_int(wbc_flush(s.c, NULL, RIG_PATIENCE_MS, &result), WBC_E_TABLE,
 	           "a table of a connection that there is not is not written");
-	tap_ok(strstr(result.message, "connection default only") &&
+	tap_ok(strstr(result.message, "with its connection") &&
 	               strstr(result.message, "\"counts\"") &&
 	               !strstr(result.message, "--table"),
 	       "nor is an option advised that would be refused: %s",

@@ -135,11 +135,12 @@ static void columns(void)
 	rig_end(&rig);
 }
 
-/* Texts that are not UTF-8 would all be U+FFFD. */
+/* Texts that are not UTF-8, as a damaged journal has them, would all be
+ * U+FFFD. */
 static void encoding(void)
 {
-	struct wbc_value k[2] = {wbc_text("k", "\xfe", 1),
-	                         wbc_text("k", "\xff", 1)};
+	struct wbc_value k[2] = {wbc_text("k", "\xc3\xbe", 2),
+	                         wbc_text("k", "\xc3\xbf", 2)};
 	struct wbc_flush_result result;
 	struct wbc_table *t;
 

@@ -25,7 +25,11 @@ static struct wbc_value row_key(const struct scene *s)
 
 static int open_segment(struct scene *s)
 {
-	return wbc_open(&s->c, s->address, NULL);
+	struct wbc_options o = WBC_OPTIONS_INIT;
+
+	/* There is no flusher that could read anything. */
+	o.load_wait_ms = -1;
+	return wbc_open(&s->c, s->address, &o);
 }
 
 static int close_segment(struct scene *s)

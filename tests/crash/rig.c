@@ -92,6 +92,11 @@ void rig_end(struct rig *r)
 
 struct wbc *rig_open(const struct rig *r)
 {
+	return rig_open_waiting(r, 0);
+}
+
+struct wbc *rig_open_waiting(const struct rig *r, int load_wait_ms)
+{
 	struct wbc_options o = WBC_OPTIONS_INIT;
 	char text[256];
 	struct wbc *c;
@@ -100,6 +105,7 @@ struct wbc *rig_open(const struct rig *r)
 	o.flags = WBC_CREATE;
 	o.capacity = 4096;
 	o.max_bytes = UINT64_C(256) << 20;
+	o.load_wait_ms = load_wait_ms;
 	o.message = text;
 	o.message_size = sizeof(text);
 	error = wbc_open(&c, r->address, &o);

@@ -62,6 +62,9 @@ void rig_end(struct rig *r);
 /* A handle on the segment, which is made if there is none. */
 struct wbc *rig_open(const struct rig *r);
 
+/* The same, on which reading waits for so long, see wbc_options. */
+struct wbc *rig_open_waiting(const struct rig *r, int load_wait_ms);
+
 /* A table, declared. */
 struct wbc_table *rig_table(struct wbc *c, const char *spec);
 

@@ -82,8 +82,12 @@ static void futex_wake(_Atomic uint32_t *word)
 static int live(const struct place *place, struct survivor_tally *tally)
 {
 	struct self self = {.tally = tally, .beside = place->key};
-	int error = wbc_open(&self.c, place->address, NULL);
+	struct wbc_options o = WBC_OPTIONS_INIT;
+	int error;
 
+	/* There is no flusher that could read anything. */
+	o.load_wait_ms = -1;
+	error = wbc_open(&self.c, place->address, &o);
 	if (!error)
 		error = wbc_table_declare(self.c, OPS_SPEC, &self.t, NULL, 0);
 	while (!error && !atomic_load(&tally->stop)) {

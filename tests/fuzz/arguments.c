@@ -17,6 +17,7 @@
 #include "tools/cli.h"
 #include "tools/ctl.h"
 #include "tools/dump.h"
+#include "units/moment.h"
 #include "units/units.h"
 
 #define ARGUMENTS_MAX 12u
@@ -85,6 +86,11 @@ static void check_numbers(const char *text)
 	if (units_double(text, &d) && d == d) {
 		units_say_double(said, d);
 		fuzz_check(units_double(said, &e) && d == e, "%s is %s", text,
+		           said);
+	}
+	if (units_moment(text, &i)) {
+		units_say_moment(said, i);
+		fuzz_check(units_moment(said, &j) && i == j, "%s is %s", text,
 		           said);
 	}
 	if (units_count(text, &u))
@@ -198,6 +204,12 @@ static size_t mutate(struct dice *d, uint8_t *data, size_t bytes, size_t room)
 		"--dirty\n",
 		"[!a-\\\n",
 		"5m\n",
+		"v(f bool key, t timestamp key, b blob key, j json, n counter)\n",
+		"f=true\n",
+		"t=2026-01-31T12:00:00.5Z\n",
+		"t=253402300800000000\n",
+		"b=x'00ff'\n",
+		"j={\"a\":[1e400]}\n",
 	};
 	const char *word =
 		words[dice_below(d, sizeof(words) / sizeof(words[0]))];

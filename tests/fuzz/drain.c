@@ -31,8 +31,9 @@
 static const char *const configured[] = {
 	"words(word text key, n counter) on_missing=insert",
 	("visits(host text key, day int key, hits counter, bytes counter,"
-	 " seconds double counter)"),
+         " seconds double counter)"),
 	"events(seq int, note text, weight double, raw blob)",
+	"pages(word text key, n counter, seen int, note text)",
 };
 #define N_CONFIGURED (sizeof(configured) / sizeof(configured[0]))
 
@@ -95,7 +96,7 @@ static enum wbci_outcome sink_apply(struct wbci_sink *sink,
 }
 
 static const struct wbci_sink_ops looking_sink = {
-	"looking", sink_open, sink_close, sink_check, sink_apply};
+	"looking", sink_open, sink_close, sink_check, sink_apply, NULL};
 
 /* A batch and a piece of one table, and their table's record. */
 static int put_chunk(void *arg, uint32_t chunk, const void *blob, size_t bytes)
@@ -122,7 +123,7 @@ static int fill_blobs(struct wbci_journal *j)
 		                        &delta);
 	all = wbci_rowset_all(&rs);
 	if (!error)
-		error = wbci_rowset_write(&rs, &all, put_chunk, j);
+		error = wbci_rowset_write(&rs, &all, 5, put_chunk, j);
 	wbci_rowset_free(&rs);
 	return error ? error
 	             : wbci_journal_put_table(j, "default.words", &record);
@@ -259,7 +260,7 @@ static void check_journal(struct wbci_flusher *f)
 
 static void wait_answer(struct wbci_flusher *f)
 {
-	while (!wbci_apply_answered(f->apply))
+	while (!wbci_connections_answered(&f->connections))
 		poll(NULL, 0, 0);
 }
 
@@ -306,6 +307,15 @@ static void keep_up(struct wbci_flusher *f, const struct wbci_config *c)
 		wbci_upkeep(f, i * step);
 }
 
+/* To the sink that looks, instead of a database. */
+static bool connect_sink(struct wbci_flusher *f)
+{
+	struct wbci_connection *c =
+		wbci_connection_find(&f->connections, "default");
+
+	return c && !wbci_connection_want(c, &looking_sink, "");
+}
+
 static void serve(struct wbci_flusher *f, const struct wbci_config *c,
                   bool spoilt)
 {
@@ -321,7 +331,8 @@ static void serve(struct wbci_flusher *f, const struct wbci_config *c,
 		return;
 	/* As wbci_adopt() does. */
 	order_add(&s->control->generation, 1);
-	if (wbci_queues_configure(&f->queues, c))
+	if (!connect_sink(f) ||
+	    wbci_queues_configure(&f->queues, &f->connections, c))
 		tap_bail("the flusher does not begin");
 	error = wbci_load(f, &m);
 	fuzz_check(!error || spoilt, "the journal is refused: %s", text);
@@ -330,7 +341,7 @@ static void serve(struct wbci_flusher *f, const struct wbci_config *c,
 		return;
 	f->lane_buffer = malloc(s->geo.lane_bytes);
 	if (!f->lane_buffer || wbci_rounds_init(&f->rounds, f->client) ||
-	    wbci_apply_start(&f->apply, &looking_sink, "", f->client))
+	    wbci_connections_step(&f->connections, &f->queues, f->client))
 		tap_bail("the flusher does not begin");
 	if (wbci_upkeep_begin(f))
 		tap_bail("no memory");
@@ -364,7 +375,7 @@ void drain(const char *segment, bool spoilt)
 		else
 			fuzz_check(spoilt, "the journal does not open");
 		wbci_upkeep_end(f);
-		wbci_apply_stop(&f->apply);
+		wbci_connections_free(&f->connections);
 		wbci_rounds_free(&f->rounds);
 		free(f->lane_buffer);
 		wbci_unapplied_free(&f->unapplied);

@@ -73,6 +73,9 @@ char *fuzz_catch_end(size_t *bytes)
 	return text;
 }
 
+/* More than any of ours writes or takes. */
+#define JSON_DEPTH 1024u
+
 /* A reader of JSON that believes nothing and builds nothing. */
 struct reader {
 	const char *p;
@@ -193,7 +196,7 @@ static bool read_value(struct reader *r)
 	bool good;
 
 	skip_space(r);
-	if (r->p == r->end || r->depth == 32)
+	if (r->p == r->end || r->depth == JSON_DEPTH)
 		return false;
 	r->depth++;
 	if (take(r, '{'))

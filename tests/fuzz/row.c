@@ -25,6 +25,8 @@ static const char *const specs[] = {
 	"t(a int key, b text key, c int key, n counter)",
 	"t(a text key, b int key, x text, y double, z blob, w int)",
 	"t(x text, y double, z blob, w int)",
+	"t(a bool key, b timestamp key, c blob key, d blob key, n counter)",
+	"t(a blob key, x json, y bool, z timestamp, w text)",
 };
 #define N_SPECS (sizeof(specs) / sizeof(specs[0]))
 static struct wbci_schema schemas[N_SPECS];
@@ -69,7 +71,7 @@ static int compare_bytes(const void *a, size_t a_bytes, const void *b,
 
 static int compare_values(const struct wbc_value *a, const struct wbc_value *b)
 {
-	if (a->type == WBC_INT64)
+	if (!wbci_type_has_bytes(a->type))
 		return (a->v.i > b->v.i) - (a->v.i < b->v.i);
 	return compare_bytes(a->v.p, a->bytes, b->v.p, b->bytes);
 }
@@ -96,16 +98,29 @@ static bool same_value(const struct wbc_value *a, const struct wbc_value *b)
 {
 	if (a->type != b->type || a->name != b->name)
 		return false;
-	switch (a->type) {
-	case WBC_NULL:
+	if (a->type == WBC_NULL)
 		return true;
-	case WBC_INT64:
-	case WBC_DOUBLE:
+	if (!wbci_type_has_bytes(a->type))
 		return !memcmp(&a->v, &b->v, sizeof(a->v));
-	default:
-		return a->bytes == b->bytes &&
-		       (!a->bytes || !memcmp(a->v.p, b->v.p, a->bytes));
+	return a->bytes == b->bytes &&
+	       (!a->bytes || !memcmp(a->v.p, b->v.p, a->bytes));
+}
+
+/* What a text or json is, by what a database asks of it. */
+static void check_content(const struct wbc_value *v)
+{
+	const unsigned char *p = v->v.p;
+	unsigned n;
+
+	if (v->type != WBC_TEXT && v->type != WBC_JSON)
+		return;
+	for (size_t left = v->bytes; left; left -= n, p += n) {
+		n = wbci_utf8_bytes(p, left);
+		fuzz_check(n && *p, "byte %#x in a text", *p);
 	}
+	if (v->type == WBC_JSON)
+		fuzz_check(!fuzz_json(v->v.p, v->bytes),
+		           "no JSON in a json of %u bytes", v->bytes);
 }
 
 static void check_record(const struct wbci_schema *s, struct fuzz_source *from)
@@ -121,6 +136,8 @@ static void check_record(const struct wbci_schema *s, struct fuzz_source *from)
 	record = fuzz_take_bytes(from, from->left, &bytes);
 	n = wbci_record_parse(s, record, bytes, values, columns);
 	fuzz_check(n <= s->n_columns && n != 0, "%d values", n);
+	for (int i = 0; i < n; i++)
+		check_content(&values[i]);
 	if (n > 0) {
 		size = wbci_record_size(s, values, (size_t)n, places);
 		fuzz_check(size > 0 && (size_t)size <= bytes,
@@ -171,6 +188,8 @@ static size_t mutate(struct dice *d, uint8_t *data, size_t bytes, size_t room)
 {
 	struct value_shm value = {0};
 	struct record_shm head = {.kind = LANE_INSERT};
+	static const char jsons[][9] = {"[1,null]", "{\"a\":{}}", "\"\\u00e9\"",
+	                                "[[[[]]]]"};
 	unsigned n = 1 + dice_below(d, 5);
 	size_t at = 2 + sizeof(head);
 
@@ -187,12 +206,18 @@ static size_t mutate(struct dice *d, uint8_t *data, size_t bytes, size_t room)
 	data[1] = 1;
 	for (unsigned i = 0; i < n; i++) {
 		value.column = (uint8_t)i;
-		value.type = (uint8_t)dice_below(d, 5);
+		value.type = (uint8_t)dice_below(d, 8);
 		value.bytes = value.type == WBC_NULL ? 0 : 8;
 		memcpy(data + at, &value, sizeof(value));
 		at += sizeof(value);
 		memset(data + at, 0, 8);
 		data[at] = (uint8_t)dice_word(d);
+		if (value.type == WBC_BOOL)
+			data[at] %= 3;
+		else if (value.type == WBC_JSON)
+			memcpy(data + at, jsons[dice_below(d, 4)], 8);
+		else if (value.type == WBC_TEXT)
+			memcpy(data + at, "caf\xc3\xa9 au", 8);
 		at += value.bytes;
 	}
 	head.bytes = (uint32_t)(at - 2);

@@ -147,6 +147,7 @@ static void work(void)
 	int64_t value;
 
 	snprintf(address, sizeof(address), "shm:%s", image.path);
+	o.load_wait_ms = -1;
 	if (wbc_open(&c, address, &o))
 		return;
 	if (!wbc_table_declare(c, image_specs[0], &words, NULL, 0)) {

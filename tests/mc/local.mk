@@ -11,6 +11,7 @@ MC_TESTS = \
 	tests/mc/edges_round \
 	tests/mc/entries \
 	tests/mc/epochs \
+	tests/mc/fetches \
 	tests/mc/index \
 	tests/mc/lanes \
 	tests/mc/litmus \
@@ -22,6 +23,7 @@ MC_TESTS = \
 	tests/mc/rounds \
 	tests/mc/slots \
 	tests/mc/sweeps \
+	tests/mc/trees \
 	tests/mc/wakes
 
 MC_FILES = \
@@ -45,6 +47,8 @@ MC_TWINS = \
 	tests/mc/twins/04-start-once.patch \
 	tests/mc/twins/05-mark-after-reaping.patch \
 	tests/mc/twins/17-snapshot-without-grace.patch \
+	tests/mc/twins/17b-edited-in-two-sections.patch \
+	tests/mc/twins/19-empty-is-nothing.patch \
 	tests/mc/twins/22-incarnation-stays.patch \
 	tests/mc/twins/23-own-stamp.patch \
 	tests/mc/twins/23b-compiler-exit.patch \
@@ -97,7 +101,9 @@ MC_TWINS = \
 	tests/mc/twins/r30-cursor-of-another.patch \
 	tests/mc/twins/r31-judged-blindly.patch \
 	tests/mc/twins/r32-epoch-goes-back.patch \
-	tests/mc/twins/r33-unlinked-by-hope.patch
+	tests/mc/twins/r33-unlinked-by-hope.patch \
+	tests/mc/twins/t01-version-after-root.patch \
+	tests/mc/twins/t02-retired-before-unlinked.patch
 
 check_PROGRAMS += $(MC_TESTS)
 TESTS += $(MC_TESTS) tests/mc/twins.sh tests/mc/mutants.sh
@@ -119,6 +125,7 @@ tests_mc_edges_repair_SOURCES = tests/mc/skip.c
 tests_mc_edges_round_SOURCES = tests/mc/skip.c
 tests_mc_entries_SOURCES = tests/mc/skip.c
 tests_mc_epochs_SOURCES = tests/mc/skip.c
+tests_mc_fetches_SOURCES = tests/mc/skip.c
 tests_mc_index_SOURCES = tests/mc/skip.c
 tests_mc_lanes_SOURCES = tests/mc/skip.c
 tests_mc_litmus_SOURCES = tests/mc/skip.c
@@ -130,6 +137,7 @@ tests_mc_repairs_SOURCES = tests/mc/skip.c
 tests_mc_rounds_SOURCES = tests/mc/skip.c
 tests_mc_slots_SOURCES = tests/mc/skip.c
 tests_mc_sweeps_SOURCES = tests/mc/skip.c
+tests_mc_trees_SOURCES = tests/mc/skip.c
 tests_mc_wakes_SOURCES = tests/mc/skip.c
 else
 # -g1: a trace needs lines.  _FORTIFY_SOURCE would call other functions than
@@ -165,6 +173,7 @@ tests_mc_edges_repair_SOURCES = tests/mc/edges_repair.c
 tests_mc_edges_round_SOURCES = tests/mc/edges_round.c
 tests_mc_entries_SOURCES = tests/mc/entries.c
 tests_mc_epochs_SOURCES = tests/mc/epochs.c
+tests_mc_fetches_SOURCES = tests/mc/fetches.c
 tests_mc_index_SOURCES = tests/mc/index.c
 tests_mc_lanes_SOURCES = tests/mc/lanes.c
 tests_mc_litmus_SOURCES = tests/mc/litmus.c
@@ -176,6 +185,7 @@ tests_mc_repairs_SOURCES = tests/mc/repairs.c
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
 tests_mc_slots_SOURCES = tests/mc/slots.c
 tests_mc_sweeps_SOURCES = tests/mc/sweeps.c
+tests_mc_trees_SOURCES = tests/mc/trees.c
 tests_mc_wakes_SOURCES = tests/mc/wakes.c
 
 # How twins.sh builds the same with other sources.
@@ -214,6 +224,11 @@ tests_mc_epochs_CPPFLAGS = $(MC_HOOKED)
 tests_mc_epochs_CFLAGS = $(MC_CFLAGS)
 tests_mc_epochs_LDFLAGS = $(MC_LINK)
 tests_mc_epochs_LDADD = $(MC_LIBS)
+
+tests_mc_fetches_CPPFLAGS = $(MC_HOOKED)
+tests_mc_fetches_CFLAGS = $(MC_CFLAGS)
+tests_mc_fetches_LDFLAGS = $(MC_LINK)
+tests_mc_fetches_LDADD = $(MC_LIBS)
 
 tests_mc_index_CPPFLAGS = $(MC_HOOKED)
 tests_mc_index_CFLAGS = $(MC_CFLAGS)
@@ -268,6 +283,11 @@ tests_mc_sweeps_CPPFLAGS = $(MC_HOOKED)
 tests_mc_sweeps_CFLAGS = $(MC_CFLAGS)
 tests_mc_sweeps_LDFLAGS = $(MC_LINK)
 tests_mc_sweeps_LDADD = $(MC_LIBS)
+
+tests_mc_trees_CPPFLAGS = $(MC_HOOKED)
+tests_mc_trees_CFLAGS = $(MC_CFLAGS)
+tests_mc_trees_LDFLAGS = $(MC_LINK)
+tests_mc_trees_LDADD = $(MC_LIBS)
 
 tests_mc_wakes_CPPFLAGS = $(MC_HOOKED)
 tests_mc_wakes_CFLAGS = $(MC_CFLAGS)

@@ -53,10 +53,12 @@ static inline void rows_clash(struct rows *r, unsigned i, unsigned digits)
 	uint64_t low = s->geo.root_bits + digits * WBCI_NODE_BITS;
 
 	/* Each of them looks elsewhere, so that they are different keys. */
-	for (uint32_t n = i << 24; n < (i + 1) << 24; n++) {
+	for (uint32_t n = i << 22; n < (i + 1) << 22; n++) {
 		uint64_t differ;
 
-		memcpy(r->bytes[i], &n, 4);
+		for (unsigned c = 0; c < 4; c++)
+			r->bytes[i][c] =
+				(unsigned char)('0' + (n >> 6 * c & 63));
 		wbci_key_init(s, &r->key[i], SPACE_ROW, 0, r->bytes[i], 4);
 		differ = r->key[i].hash ^ r->key[0].hash;
 		if (!(differ & ((UINT64_C(1) << low) - 1)) &&

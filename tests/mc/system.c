@@ -444,7 +444,9 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
 	if (!mc.inside)
 		return __real_clock_gettime(clock, now);
-	*now = (struct timespec){.tv_sec = 1};
+	/* It goes on when nobody else does. */
+	*now = (struct timespec){.tv_sec = 1 + mc.timeouts / 10,
+	                         .tv_nsec = mc.timeouts % 10 * 100000000L};
 	return 0;
 }
 

@@ -75,7 +75,7 @@ caught()
 listed()
 {
 	sed -n '/^## Re-checks/,/^## What/p' "$WBC_SRC/doc/ordering.md" |
-		grep -oE '^\| r?[0-9]+b?-[a-z-]+ \||\| r?[0-9]+b?-[a-z-]+ \|$' |
+		grep -oE '^\| [rt]?[0-9]+b?-[a-z-]+ \||\| [rt]?[0-9]+b?-[a-z-]+ \|$' |
 		tr -d '| ' | sort >"$work/named"
 	(cd "$WBC_SRC/tests/mc/twins" && ls ./*.patch) |
 		sed 's|^\./||; s|\.patch$||' | sort | diff "$work/named" -

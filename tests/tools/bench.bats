@@ -36,10 +36,19 @@ setup()
 	grep -q 'bare lock-xadd .* 1\.00 floor$' <<<"$output"
 }
 
+@test "wbc-bench flush --sqlite --quick proves all sums in the databases" {
+	run "$bench" flush --sqlite --quick
+	[ "$status" -ne 2 ] || [[ $output != *'no such question'* ]] ||
+		skip "built without the flusher"
+	[ "$status" -eq 0 ]
+	[ "$(grep -c "the flusher's sink " <<<"$output")" -eq 9 ]
+	[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'bench-*')" ]
+}
+
 @test "wbc-bench: a wrong command line is status 2 and the usage" {
 	for arguments in '' 'subtract' 'add more' 'add --runs 0' \
 		'add --runs x' 'add --no-such' 'loop' 'loop counter' \
-		'loop nothing 1' 'loop counter -1' 'loop counter 1x'; do
+		'flush' 'flush --sqlite more' 'loop nothing 1' 'loop counter -1' 'loop counter 1x'; do
 		# shellcheck disable=SC2086
 		run "$bench" $arguments
 		echo "arguments: $arguments: status $status"

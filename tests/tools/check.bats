@@ -85,9 +85,23 @@ finds()
 @test "a block that one who died had allocated is lost: a warning" {
 	fill
 	poke_u64 "$meta1" $(($(u64 "$meta1") | 1 << 60))
+	poke_u64 $((4096 + 16)) 1 # a sweep is wanted
 	run -0 wbc-shmdump check
 	[[ $output == *"warning: 1 block"*"lost to deaths"* ]]
 	[ "$(wbc-shmdump check --json | jq -c '[.ok, .blocks.lost, .bytes.lost]')" = '[true,1,128]' ]
+}
+
+@test "finds a block that is lost, and nobody has died" {
+	fill
+	poke_u64 "$meta1" $(($(u64 "$meta1") | 1 << 60))
+	finds block 'no death explains it'
+}
+
+@test "finds a page of a thread slot that is nobody's" {
+	fill
+	word=$((words_off + 8 * page1))
+	poke_u64 "$word" $(($(u64 "$word") & ~(0xffff << 12) | 5 << 12))
+	finds page "which is nobody's"
 }
 
 @test "a dead process in a slot is a note" {

@@ -84,13 +84,13 @@ words='words(word text key, n counter)'
 	run -0 wbc-shmdump check
 }
 
-@test "a value that is not known yet is an error, not a number" {
+@test "a value that nobody can read is an error, not a number" {
 	make_small
 	wbc-shmctl add --table "$words" word=a n=1
 	run -1 wbc-shmctl read words word=a n
-	[[ $output == *WBC_E_UNKNOWN* ]]
+	[[ $output == *WBC_E_NOFLUSHER* ]]
 	run -1 wbc-shmctl add --get words word=a n=1
-	[[ $output == *WBC_E_UNKNOWN* ]]
+	[[ $output == *WBC_E_NOFLUSHER* ]]
 }
 
 @test "without a flusher, flush and sync say so when their time is over" {
@@ -106,6 +106,8 @@ words='words(word text key, n counter)'
 	make_small
 	wbc-shmctl add --table 't(a int key, b text key, x counter, y double counter, z int)' \
 		a=1 b=1 x=1
+	wbc-shmctl insert --table 'v(f bool, w timestamp, b blob, j json, s text)' \
+		f=true w='2026-01-31 12:00' "b=x'00ff'" j='{"a":[1]}' s=é
 	long=$(printf 'n%.0s' $(seq 64))
 	while IFS='|' read -r status words command; do
 		run "-$status" bash -c "wbc-shmctl $command"
@@ -128,12 +130,20 @@ words='words(word text key, n counter)'
 	2|WBC_E_TYPE|add t a=1 b=1 x=
 	2|WBC_E_TYPE|add t a=1 b=1 x=9223372036854775808
 	2|WBC_E_TYPE|add t a=1 b=1 y=abc
+	2|WBC_E_TYPE|insert v f=yes
+	2|WBC_E_TYPE|insert v w=noon
+	2|WBC_E_TYPE|insert v b=x'0'
+	2|WBC_E_JSON|insert v j=[1,]
+	2|WBC_E_UTF8|insert v s=\$'\xff'
+	1|ERANGE|insert v w=9223372036854775807
+	2|WBC_E_UTF8|add t a=1 b=\$'\xff' x=1
 	2|WBC_E_NAN|add t a=1 b=1 y=nan
 	2|WBC_E_NAN|add t a=1 b=1 y=-inf
 	1|ERANGE|add t a=1 b=1 x=9000000000000000000
 	2|E2BIG|add t a=1 x=1 b=\$(printf x%.0s {1..1100})
 	2|WBC_E_SPEC|add --table 'u(a int key' a=1 x=1
 	2|WBC_E_SPEC|add --table 'u(a bigint key)' a=1
+	2|WBC_E_SPEC|add --table 'u(a json key)' a=1
 	2|ENAMETOOLONG|add --table '$long(a int key, x counter)' a=1 x=1
 	2|ENAMETOOLONG|add --table 'u($long int key, x counter)' $long=1 x=1
 	1|WBC_E_SCHEMA|add --table 't(a int key, x counter)' a=1 x=1

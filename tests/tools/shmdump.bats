@@ -99,11 +99,29 @@ keys()
 @test "keys: hostile bytes are safe in text, and valid in JSON" {
 	make_small
 	wbc-shmctl add --table 'w(k text key, n counter)' \
-		k=$'a\e[31m\xff\xc3"\\\n' n=1
+		k=$'a\e[31mQQ"\\\n' n=1
+	# What the library does not let in, somebody has written there.
+	at=$(grep -abo '31mQQ' "$segment" | cut -d : -f 1)
+	printf '\xff\xc3' | dd of="$segment" bs=1 seek=$((at + 3)) \
+		conv=notrunc status=none
 	run -0 wbc-shmdump keys
 	[[ $output == *'a\x1b[31m\xff\xc3"\\\x0a'* ]]
 	[ "$(wbc-shmdump keys --json | jq -r '.rows[0].key.k | explode | @csv')" = \
 		97,27,91,51,49,109,255,195,34,92,10 ]
+}
+
+@test "keys: every type of key is shown as wbc-shmctl takes it" {
+	make_small
+	wbc-shmctl add --table 'w(f bool key, t timestamp key, b blob key, n counter)' \
+		f=true t=2026-01-31T12:00:00.5Z b=00ff n=1
+	wbc-shmctl add w f=1 t=1769860800500000 "b=x'00FF'" n=1
+	wbc-shmctl add w f=false t=-1 b= n=3
+	run -0 wbc-shmdump keys
+	[[ $output == *"false  1969-12-31T23:59:59.999999Z  x'' "* ]]
+	[[ $output == *"true   2026-01-31T12:00:00.500000Z  x'00ff'"* ]]
+	[ "$(wbc-shmdump keys --json | jq -c '[.rows[] | .key, .cells.n.unjournaled]')" = \
+		"[{\"f\":false,\"t\":\"1969-12-31T23:59:59.999999Z\",\"b\":\"x''\"},3,{\"f\":true,\"t\":\"2026-01-31T12:00:00.500000Z\",\"b\":\"x'00ff'\"},2]" ]
+	[ "$(wbc-shmdump keys --json --key "true,2026-*,x'00*" | jq .matched)" -eq 1 ]
 }
 
 @test "procs: the living and the dead, by their locks" {

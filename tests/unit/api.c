@@ -228,6 +228,28 @@ static void test_keys(void)
 	end(&x);
 }
 
+/* Looked at when a row is made, so that it costs an add nothing. */
+static void test_key_texts(void)
+{
+	struct wbc_value key[2] = {V_INT("id", 1), V_TEXT("name", "a\xff")};
+	struct test x = begin();
+	struct wbc_counter *counter = NULL;
+	int64_t value;
+
+	for (unsigned i = 0; i < 2; i++) {
+		tap_is_int(wbc_add_int64(x.t, key, 2, COLUMN_N, 1), WBC_E_UTF8,
+		           "a new row whose key %s is not made",
+		           i ? "has a NUL" : "is not UTF-8");
+		tap_is_int(wbc_counter_open(x.t, key, 2, COLUMN_N, &counter),
+		           WBC_E_UTF8, "nor by a counter");
+		tap_is_int(wbc_read_int64(x.t, key, 2, COLUMN_N, &value),
+		           WBC_E_UNKNOWN, "and is not known when it is read");
+		key[1] = wbc_text("name", "a\0b", 3);
+	}
+	tap_ok(!counter, "no counter is handed out for it");
+	end(&x);
+}
+
 static void test_columns(void)
 {
 	static const unsigned bad[] = {
@@ -448,6 +470,14 @@ static void test_inserts(void)
 	         3,
 	         WBC_E_TYPE,
 	         "a number for a text"},
+		{{V_INT("id", 1), V_TEXT("name", "a\xff")},
+	         2,
+	         WBC_E_UTF8,
+	         "a key that is not UTF-8"},
+		{{V_INT("id", 1), V_TEXT("name", "a"), V_TEXT("note", "a\0")},
+	         3,
+	         WBC_E_UTF8,
+	         "a text with a NUL"},
 		{{V_INT("id", 1), V_TEXT("name", "a"),
 	          V_DOUBLE("d", DOUBLE_NAN)},
 	         3,
@@ -480,6 +510,7 @@ static void test_inserts(void)
 	struct test x = begin();
 	struct thread_shm *slot = rig_thread(x.c->client)->shm;
 
+	memset(half, 'x', sizeof(half));
 	for (size_t i = 0; i < N(rows); i++) {
 		uint64_t tail = order_load(&slot->lane_tail);
 		int result = wbc_insert(x.t, rows[i].values, rows[i].n, 0);
@@ -890,6 +921,7 @@ int main(void)
 	test_slots();
 	test_declare();
 	test_keys();
+	test_key_texts();
 	test_columns();
 	test_amounts();
 	test_values();

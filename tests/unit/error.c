@@ -33,6 +33,7 @@ static const struct {
 	ERRNO(ENAMETOOLONG),  ERRNO(ENOENT),          ERRNO(ENOMEM),
 	ERRNO(ENOSPC),        ERRNO(ERANGE),          ERRNO(ESTALE),
 	ERRNO(ETIMEDOUT),     ERRNO(EUSERS),          ERRNO(E2BIG),
+	ERROR(WBC_E_JSON),    ERROR(WBC_E_UTF8),
 };
 
 /* A capital, a full stop, one line, and what to do behind a semicolon. */
@@ -94,7 +95,7 @@ static void test_remedies(void)
 static void test_others(void)
 {
 	static const int unnamed[] = {0,      1,      ENOSPC,  -4095,  -10000,
-	                              -10020, -99999, INT_MIN, INT_MAX};
+	                              -10022, -99999, INT_MIN, INT_MAX};
 
 	for (size_t i = 0; i < N(unnamed); i++)
 		tap_is_str(wbc_error_name(unnamed[i]), "?", "%d has no name",

@@ -874,7 +874,7 @@ int main(void)
 	static unsigned char text[WBC_KEY_MAX];
 	struct dice d = {1};
 
-	schema = rig_schema("t(k text key, n counter)");
+	schema = rig_schema("t(k blob key, n counter)");
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (unsigned char)(dice_word(&d) | 1);
 	long_text = text;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shm/value.h"
 #include "unit/dice.h"
 #include "unit/value.h"
 
@@ -44,6 +45,8 @@ static void test_bytes(void)
 	static const char one[] = "t(w text key, n counter)";
 	static const char two[] = "t(w text key, i int key, n counter)";
 	static const char rev[] = "t(i int key, w text key, n counter)";
+	static const char times[] = "t(t timestamp key, f bool key, x json)";
+	static const char blobs[] = "t(b blob key, c blob key)";
 	static const struct {
 		const char *spec;
 		struct wbc_value values[2];
@@ -63,6 +66,15 @@ static void test_bytes(void)
 		{two, {V_TEXT("w", "\0b\0"), V_INT("i", -1)},
 		 "\0\xff" "b\0\xff\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", 15,
 		 "zeros in a text before others are marked"},
+		{times, {V_TIME("t", -1), V_BOOL("f", 1)},
+		 "\x7f\xff\xff\xff\xff\xff\xff\xff\1", 9,
+		 "a timestamp is as an integer, a bool a byte"},
+		{blobs, {V_BLOB("b", "\0\xff"), V_BLOB("c", "\0\xff")},
+		 "\0\xff\xff\0\0\0\xff", 7,
+		 "a blob is escaped as a text, the last is as it is"},
+		{blobs, {V_BYTES("b", WBC_BLOB, 0, NULL),
+		         V_BYTES("c", WBC_BLOB, 0, NULL)},
+		 "\0\0", 2, "empty blobs are keys"},
 		{rev, {V_INT("i", INT64_MIN), V_TEXT("w", "z")},
 		 "\0\0\0\0\0\0\0\0z", 9, "the least integer is all zeros"},
 	};
@@ -207,6 +219,9 @@ static void test_refused(void)
 {
 	static const char ab[] = "t(a text key, b int key, x int, n counter)";
 	static const char one[] = "t(w text key, n counter)";
+	static const char flag[] = "t(f bool key, n counter)";
+	static const char time[] = "t(t timestamp key, n counter)";
+	static const char blob[] = "t(b blob key, n counter)";
 	static const struct {
 		const char *spec;
 		size_t n;
@@ -268,6 +283,31 @@ static void test_refused(void)
 		{one, 1, {V_NULL("w")}, WBC_E_KEY, "a single text is not NULL"},
 		{one, 1, {V_INT("w", 1)}, WBC_E_TYPE,
 		 "a single text is not an integer"},
+		{one, 1, {V_JSON("w", "1")}, WBC_E_TYPE,
+		 "a text key takes no json"},
+		{flag, 1, {V_BOOL("f", 2)}, WBC_E_TYPE,
+		 "a bool key is 0 or 1, not 2"},
+		{flag, 1, {V_BOOL("f", -1)}, WBC_E_TYPE,
+		 "a bool key is 0 or 1, not -1"},
+		{flag, 1, {V_INT("f", 1)}, WBC_E_TYPE,
+		 "a bool key takes no integer"},
+		{flag, 1, {V_NULL("f")}, WBC_E_KEY, "a bool key is not NULL"},
+		{time, 1, {V_TIME("t", WBC_TIMESTAMP_MIN - 1)}, -ERANGE,
+		 "a time before the year 1 is no key"},
+		{time, 1, {V_TIME("t", WBC_TIMESTAMP_MAX + 1)}, -ERANGE,
+		 "a time after the year 9999 is no key"},
+		{time, 1, {V_TIME("t", WBC_TIMESTAMP_MIN)}, 8,
+		 "the first microsecond of the year 1 is a key"},
+		{time, 1, {V_TIME("t", WBC_TIMESTAMP_MAX)}, 8,
+		 "the last microsecond of the year 9999 is a key"},
+		{time, 1, {V_INT("t", 1)}, WBC_E_TYPE,
+		 "a timestamp key takes no integer"},
+		{time, 1, {V_TEXT("t", "1")}, WBC_E_TYPE,
+		 "a timestamp key takes no text of digits"},
+		{blob, 1, {V_TEXT("b", "x")}, WBC_E_TYPE,
+		 "a blob key takes no text"},
+		{blob, 1, {V_BYTES("b", WBC_BLOB, 1, NULL)}, -EINVAL,
+		 "a blob key needs its bytes"},
 	};
 
 	for (size_t i = 0; i < N(calls); i++) {
@@ -342,6 +382,9 @@ static const char *const row_specs[] = {
 	"t(a text key, b int key)",
 	"t(a int key, b text key)",
 	"t(a text key, b text key, c int key, d text key)",
+	"t(a bool key)",
+	"t(a timestamp key, b bool key)",
+	"t(a blob key, b bool key, c timestamp key, d blob key)",
 };
 
 /* Few different bytes and small numbers, so that rows are often near. */
@@ -351,6 +394,8 @@ static void roll_value(struct dice *d, const struct wbci_column *column,
 	static const char bytes[] = {0, 0, 1, 'a', '\xfe', '\xff'};
 	static const int64_t numbers[] = {INT64_MIN, -256, -1,  0,
 	                                  1,         255,  256, INT64_MAX};
+	static const int64_t times[] = {WBC_TIMESTAMP_MIN, -1, 0, 1, 1000000,
+	                                WBC_TIMESTAMP_MAX};
 
 	if (column->type == WBC_INT64) {
 		*v = wbc_int64(column->name,
@@ -359,7 +404,17 @@ static void roll_value(struct dice *d, const struct wbci_column *column,
 		                       : numbers[dice_below(d, N(numbers))]);
 		return;
 	}
+	if (column->type == WBC_BOOL) {
+		*v = wbc_bool(column->name, (int)dice_below(d, 2));
+		return;
+	}
+	if (column->type == WBC_TIMESTAMP) {
+		*v = wbc_timestamp(column->name,
+		                   times[dice_below(d, N(times))]);
+		return;
+	}
 	*v = wbc_text(column->name, text, dice_below(d, TEXT_MAX + 1));
+	v->type = (enum wbc_type)column->type;
 	for (uint32_t i = 0; i < v->bytes; i++)
 		text[i] = bytes[dice_below(d, N(bytes))];
 }
@@ -393,7 +448,7 @@ static int compare_bytes(const void *a, size_t a_bytes, const void *b,
 
 static int compare_values(const struct wbc_value *a, const struct wbc_value *b)
 {
-	if (a->type == WBC_INT64)
+	if (!wbci_type_has_bytes(a->type))
 		return (a->v.i > b->v.i) - (a->v.i < b->v.i);
 	return compare_bytes(a->v.p, a->bytes, b->v.p, b->bytes);
 }
@@ -479,6 +534,8 @@ static void test_corrupt(void)
 	static const char text[] = "t(a text key)";
 	static const char number[] = "t(a int key)";
 	static const char both[] = "t(a text key, b int key)";
+	static const char flag[] = "t(a bool key)";
+	static const char time[] = "t(a timestamp key)";
 	static const struct {
 		const char *spec;
 		const char *key;
@@ -489,6 +546,14 @@ static void test_corrupt(void)
 		{number, "", 0, "an integer that is missing"},
 		{number, "\x80\0\0\0\0\0\0", 7, "an integer cut short"},
 		{number, "\x80\0\0\0\0\0\0\0\0", 9, "a byte behind an integer"},
+		{flag, "", 0, "a bool that is missing"},
+		{flag, "\2", 1, "a bool that is 2"},
+		{flag, "\xff", 1, "a bool that is 255"},
+		{flag, "\1\1", 2, "a byte behind a bool"},
+		{time, "\x80\0\0\0\0\0\0", 7, "a timestamp cut short"},
+		{time, "\0\0\0\0\0\0\0\0", 8, "a time before the year 1"},
+		{time, "\xff\xff\xff\xff\xff\xff\xff\xff", 8,
+		 "a time after the year 9999"},
 		{both, "", 0, "a text that is missing"},
 		{both, "ab", 2, "a text that does not end"},
 		{both, "ab\0", 3, "a text whose end is cut short"},
@@ -513,6 +578,46 @@ static void test_corrupt(void)
 	           "a key of %d bytes is decoded", WBC_KEY_MAX);
 	tap_is_int(decode(&s, large, WBC_KEY_MAX + 1, values, room),
 	           WBC_E_CORRUPT, "a longer key is corrupt");
+}
+
+/* Keys of rows that are new, as a database would be given them. */
+static void test_texts(void)
+{
+	static const struct {
+		const char *spec;
+		struct wbc_value values[2];
+		int error;
+		const char *behaviour;
+	} keys[] = {
+		{"t(w text key)", {V_TEXT("w", "abc")}, 0, "ASCII"},
+		{"t(w text key)", {V_TEXT("w", "")}, 0, "an empty text"},
+		{"t(w text key)", {V_TEXT("w", "caf\xc3\xa9")}, 0, "UTF-8"},
+		{"t(w text key)", {V_TEXT("w", "caf\xe9")}, WBC_E_UTF8,
+		 "Latin-1"},
+		{"t(w text key)", {V_TEXT("w", "a\0")}, WBC_E_UTF8,
+		 "a text with a NUL"},
+		{"t(v text key, w text key)",
+		 {V_TEXT("v", "a\0b"), V_TEXT("w", "b")}, WBC_E_UTF8,
+		 "a NUL in a text before others"},
+		{"t(v text key, w text key)",
+		 {V_TEXT("v", "a"), V_TEXT("w", "\xff")}, WBC_E_UTF8,
+		 "what is no UTF-8 in the last text"},
+		{"t(b blob key, w text key)",
+		 {V_BLOB("b", "\0\xff"), V_TEXT("w", "a")}, 0,
+		 "any byte in a blob"},
+		{"t(i int key)", {V_INT("i", -1)}, 0, "any byte of a number"},
+	};
+
+	for (size_t i = 0; i < N(keys); i++) {
+		struct wbci_schema s = schema_of(keys[i].spec);
+		unsigned char key[WBC_KEY_MAX];
+		int bytes = encode(&s, keys[i].values, s.n_keys, key);
+
+		tap_is_int(wbci_key_check(&s, key, (size_t)bytes),
+		           keys[i].error, "%s in a new row's key is %s",
+		           keys[i].behaviour,
+		           keys[i].error ? "refused" : "taken");
+	}
 }
 
 static void test_hostile(struct dice *d)
@@ -564,6 +669,7 @@ int main(void)
 	test_limits();
 	test_random_rows(&d);
 	test_corrupt();
+	test_texts();
 	test_hostile(&d);
 	return tap_done();
 }

@@ -24,25 +24,29 @@
 
 static char words[512];
 
+enum { KEY_BYTES = 200 };
+
+static void make_key(char key[KEY_BYTES], unsigned who, unsigned i)
+{
+	memset(key, 'k', KEY_BYTES);
+	key[sprintf(key, "%08x%08x", who, i)] = 'k';
+}
+
 static int add_key(struct wbc_table *t, unsigned who, unsigned i)
 {
-	char key[200];
+	char key[KEY_BYTES];
 	struct wbc_value v = wbc_text(NULL, key, sizeof(key));
 
-	memset(key, 'k', sizeof(key));
-	memcpy(key, &who, sizeof(who));
-	memcpy(key + sizeof(who), &i, sizeof(i));
+	make_key(key, who, i);
 	return wbc_add_int64(t, &v, 1, 1, 1);
 }
 
 static uint64_t key_total(struct wbc_table *t, unsigned who, unsigned i)
 {
-	char key[200];
+	char key[KEY_BYTES];
 	struct wbc_value v = wbc_text(NULL, key, sizeof(key));
 
-	memset(key, 'k', sizeof(key));
-	memcpy(key, &who, sizeof(who));
-	memcpy(key + sizeof(who), &i, sizeof(i));
+	make_key(key, who, i);
 	return scratch_total(t, &v, 1, 1);
 }
 

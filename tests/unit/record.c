@@ -17,6 +17,8 @@
 #define ALL                                                                    \
 	"t(a int key, b text, c double, d blob, n counter, e double counter)"
 
+#define MORE "t(a int key, f bool, j json, w timestamp, b text, d blob)"
+
 enum { RECORD_MAX = 1024 };
 
 static struct wbci_schema schema_of(const char *spec)
@@ -77,14 +79,29 @@ static void test_bytes(void)
 	           "padding");
 }
 
+struct refused {
+	size_t n;
+	struct wbc_value values[3];
+	int64_t error; /* or the size */
+	const char *behaviour;
+};
+
+static void see_sizes(const char *spec, const struct refused *rows, size_t n)
+{
+	struct wbci_schema s = schema_of(spec);
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t columns[WBC_COLUMNS_MAX];
+
+		tap_is_int(wbci_record_size(&s, rows[i].values, rows[i].n,
+		                            columns),
+		           rows[i].error, "%s", rows[i].behaviour);
+	}
+}
+
 static void test_refused(void)
 {
-	static const struct {
-		size_t n;
-		struct wbc_value values[3];
-		int64_t error; /* or the size */
-		const char *behaviour;
-	} rows[] = {
+	static const struct refused rows[] = {
 		{0, {{0}}, -EINVAL, "a row without values is refused"},
 		{7, {{0}}, -EINVAL, "more values than columns are refused"},
 		{1, {V_INT("a", 1)}, 24, "a key alone is a row"},
@@ -142,15 +159,58 @@ static void test_refused(void)
 		  V_BYTES("d", WBC_BLOB, WBCI_VALUE_MAX + 1, "")}, -E2BIG,
 		 "a value over 1 MiB is refused"},
 	};
-	struct wbci_schema s = schema_of(ALL);
 
-	for (size_t i = 0; i < N(rows); i++) {
-		uint8_t columns[WBC_COLUMNS_MAX];
+	see_sizes(ALL, rows, N(rows));
+}
 
-		tap_is_int(wbci_record_size(&s, rows[i].values, rows[i].n,
-		                            columns),
-		           rows[i].error, "%s", rows[i].behaviour);
-	}
+/* Each value beside a key, which takes 24 bytes. */
+static void test_refused_contents(void)
+{
+	static const struct refused rows[] = {
+		{2, {V_INT("a", 1), V_BOOL("f", 0)}, 40, "false is a bool"},
+		{2, {V_INT("a", 1), V_BOOL("f", 1)}, 40, "true is a bool"},
+		{2, {V_INT("a", 1), V_BOOL("f", 2)}, WBC_E_TYPE,
+		 "2 is no bool"},
+		{2, {V_INT("a", 1), V_BOOL("f", INT64_MIN)}, WBC_E_TYPE,
+		 "the least integer is no bool"},
+		{2, {V_INT("a", 1), V_INT("f", 1)}, WBC_E_TYPE,
+		 "a bool column takes no integer"},
+		{2, {V_INT("a", 1), V_TIME("w", WBC_TIMESTAMP_MIN)}, 40,
+		 "the year 1 has timestamps"},
+		{2, {V_INT("a", 1), V_TIME("w", WBC_TIMESTAMP_MAX)}, 40,
+		 "the year 9999 has timestamps"},
+		{2, {V_INT("a", 1), V_TIME("w", WBC_TIMESTAMP_MIN - 1)},
+		 -ERANGE, "a timestamp before the year 1 is refused"},
+		{2, {V_INT("a", 1), V_TIME("w", WBC_TIMESTAMP_MAX + 1)},
+		 -ERANGE, "a timestamp after the year 9999 is refused"},
+		{2, {V_INT("a", 1), V_INT("w", 1)}, WBC_E_TYPE,
+		 "a timestamp column takes no integer"},
+		{2, {V_INT("a", 1), V_JSON("j", "{\"a\":1}")}, 40,
+		 "an object is a json"},
+		{2, {V_INT("a", 1), V_JSON("j", "{\"a\":1,}")}, WBC_E_JSON,
+		 "a comma too many is no json"},
+		{2, {V_INT("a", 1), V_JSON("j", "")}, WBC_E_JSON,
+		 "nothing is no json"},
+		{2, {V_INT("a", 1), V_BYTES("j", WBC_JSON, 0, NULL)},
+		 WBC_E_JSON, "no bytes are no json"},
+		{2, {V_INT("a", 1), V_BYTES("j", WBC_JSON, 1, NULL)}, -EINVAL,
+		 "a json needs its bytes"},
+		{2, {V_INT("a", 1), V_TEXT("j", "1")}, WBC_E_TYPE,
+		 "a json column takes no text"},
+		{2, {V_INT("a", 1), V_NULL("j")}, 32, "a json may be NULL"},
+		{2, {V_INT("a", 1), V_TEXT("b", "caf\xc3\xa9")}, 40,
+		 "UTF-8 is a text"},
+		{2, {V_INT("a", 1), V_TEXT("b", "caf\xe9")}, WBC_E_UTF8,
+		 "Latin-1 is no text"},
+		{2, {V_INT("a", 1), V_TEXT("b", "a\0b")}, WBC_E_UTF8,
+		 "a text has no NUL"},
+		{2, {V_INT("a", 1), V_BYTES("b", WBC_TEXT, 0, NULL)}, 32,
+		 "an empty text needs no bytes"},
+		{2, {V_INT("a", 1), V_BLOB("d", "\0\xff")}, 40,
+		 "a blob has any bytes"},
+	};
+
+	see_sizes(MORE, rows, N(rows));
 }
 
 /* Each case changes a whole record in one place. */
@@ -219,6 +279,43 @@ static void test_corrupt(void)
 	}
 }
 
+/* One value beside a key, changed into what could not have been given. */
+static void test_corrupt_contents(void)
+{
+	static const struct {
+		struct wbc_value value;
+		size_t at; /* in its body */
+		uint64_t byte;
+		const char *behaviour;
+	} changes[] = {
+		{V_BOOL("f", 1), 0, 2, "a bool that is 2"},
+		{V_BOOL("f", 1), 7, 0x80, "a bool that is negative"},
+		{V_TIME("w", 0), 7, 0x7f, "a timestamp after the year 9999"},
+		{V_TIME("w", 0), 7, 0x80, "a timestamp before the year 1"},
+		{V_JSON("j", "[1,2]"), 2, ']', "a json that is none"},
+		{V_JSON("j", "[1,2]"), 2, 0, "a json with a NUL"},
+		{V_TEXT("b", "hello"), 4, 0xff, "a text that is not UTF-8"},
+		{V_TEXT("b", "hello"), 0, 0, "a text with a NUL"},
+	};
+	struct wbci_schema s = schema_of(MORE);
+
+	for (size_t i = 0; i < N(changes); i++) {
+		struct wbc_value row[2] = {wbc_int64("a", 1), changes[i].value};
+		struct wbc_value values[WBC_COLUMNS_MAX];
+		uint8_t columns[WBC_COLUMNS_MAX];
+		alignas(8) unsigned char record[RECORD_MAX];
+		size_t bytes = (size_t)make_record(&s, row, 2, record);
+		unsigned char *exact = dice_exact(record, bytes);
+		int n = parse(&s, exact, bytes, values, columns);
+
+		exact[32 + changes[i].at] = (unsigned char)changes[i].byte;
+		tap_ok(n == 2 && parse(&s, exact, bytes, values, columns) ==
+		                         WBC_E_CORRUPT,
+		       "P7: %s is corrupt in a record", changes[i].behaviour);
+		free(exact);
+	}
+}
+
 /* Where no key is wanted, nothing else says that a record is not empty. */
 static void test_empty(void)
 {
@@ -269,10 +366,15 @@ struct row {
 static void roll_value(struct dice *d, const struct wbci_column *column,
                        struct wbc_value *v, unsigned char *bytes)
 {
+	static const char *const jsons[] = {"null", "-0.5e+9", "[]",
+	                                    "{\"\\u00e9\":[true,\"\xc3\xa9\"]}"};
 	uint32_t n = dice_below(d, ROW_BYTES + 1);
 
+	/* A blob's are any; those of a text are ASCII. */
 	for (uint32_t i = 0; i < n; i++)
-		bytes[i] = (unsigned char)dice_word(d);
+		bytes[i] = column->type == WBC_BLOB
+		                   ? (unsigned char)dice_word(d)
+		                   : (unsigned char)(1 + dice_below(d, 127));
 	*v = wbc_null(NULL);
 	if (column->role != ROLE_KEY && dice_below(d, 4) == 0)
 		return;
@@ -284,6 +386,13 @@ static void roll_value(struct dice *d, const struct wbci_column *column,
 		*v = wbc_double(NULL, (double)(int64_t)dice_word(d) / 3);
 	else if (column->type == WBC_TEXT)
 		*v = wbc_text(NULL, (const char *)bytes, n);
+	else if (column->type == WBC_BOOL)
+		*v = wbc_bool(NULL, (int)dice_below(d, 2));
+	else if (column->type == WBC_TIMESTAMP)
+		*v = wbc_timestamp(NULL, (int64_t)dice_word(d) >> 9);
+	else if (column->type == WBC_JSON)
+		*v = wbc_json(NULL, jsons[n % N(jsons)],
+		              (uint32_t)strlen(jsons[n % N(jsons)]));
 	else
 		*v = wbc_blob(NULL, bytes, n);
 }
@@ -314,7 +423,7 @@ static bool same_value(const struct wbci_column *c, const struct wbc_value *in,
 		return out->type == WBC_DOUBLE && (int64_t)out->v.d == in->v.i;
 	if (in->type != out->type || in->bytes != out->bytes)
 		return false;
-	if (in->type == WBC_TEXT || in->type == WBC_BLOB)
+	if (wbci_type_has_bytes(in->type))
 		return memcmp(in->v.p, out->v.p, in->bytes) == 0;
 	return in->type == WBC_NULL || in->v.i == out->v.i;
 }
@@ -360,9 +469,9 @@ static bool splits_anywhere(const struct wbci_schema *s, const struct row *r,
 	return same;
 }
 
-static void test_random_rows(struct dice *d)
+static void test_random_rows(struct dice *d, const char *spec)
 {
-	struct wbci_schema s = schema_of(ALL);
+	struct wbci_schema s = schema_of(spec);
 	unsigned lost = 0, cut = 0;
 
 	for (unsigned i = 0; i < 2000; i++) {
@@ -379,10 +488,13 @@ static void test_random_rows(struct dice *d)
 			cut++;
 	}
 	tap_is_uint(lost, 0,
-	            "what was written is read, integers for double "
-	            "columns as doubles");
+	            "`%s`: what was written is read, integers for double "
+	            "columns as doubles",
+	            spec);
 	tap_is_uint(cut, 0,
-	            "a record is written the same across the end of a ring");
+	            "`%s`: a record is written the same across the end of a "
+	            "ring",
+	            spec);
 }
 
 /* All that a parser says of a record must be so, and must be allowed. */
@@ -399,7 +511,7 @@ static bool parses_soundly(const struct wbci_schema *s,
 	for (int i = 0; i < *n; i++) {
 		const unsigned char *p = values[i].v.p;
 
-		if (values[i].type != WBC_TEXT && values[i].type != WBC_BLOB)
+		if (!wbci_type_has_bytes(values[i].type))
 			continue;
 		if (p < record || p > record + bytes ||
 		    values[i].bytes > (size_t)(record + bytes - p))
@@ -410,10 +522,10 @@ static bool parses_soundly(const struct wbci_schema *s,
 	       memcmp(columns, again, (size_t)*n) == 0;
 }
 
-static void test_hostile(struct dice *d)
+static void test_hostile(struct dice *d, const char *spec)
 {
 	enum { ROUNDS = 20000 };
-	struct wbci_schema s = schema_of(ALL);
+	struct wbci_schema s = schema_of(spec);
 	unsigned parsed = 0, wrong = 0;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -435,8 +547,9 @@ static void test_hostile(struct dice *d)
 	tap_ok(parsed > ROUNDS / 100 && parsed < ROUNDS * 9 / 10,
 	       "the mutations reach both sides of the parser");
 	tap_is_uint(wrong, 0,
-	            "P7: a mutated record is corrupt, or holds values that its "
-	            "table could have been given");
+	            "P7: `%s`: a mutated record is corrupt, or holds values "
+	            "that its table could have been given",
+	            spec);
 }
 
 int main(void)
@@ -445,10 +558,14 @@ int main(void)
 
 	test_bytes();
 	test_refused();
+	test_refused_contents();
 	test_corrupt();
+	test_corrupt_contents();
 	test_empty();
 	test_lengths();
-	test_random_rows(&d);
-	test_hostile(&d);
+	test_random_rows(&d, ALL);
+	test_random_rows(&d, MORE);
+	test_hostile(&d, ALL);
+	test_hostile(&d, MORE);
 	return tap_done();
 }

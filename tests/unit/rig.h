@@ -88,8 +88,13 @@ static inline struct wbci_thread *rig_thread(struct wbci_client *c)
 
 static inline struct wbc *rig_open(const struct rig *r)
 {
+	struct wbc_options o = WBC_OPTIONS_INIT;
 	struct wbc *c;
-	int error = wbc_open(&c, r->address, NULL);
+	int error;
+
+	/* There is no flusher that could read anything. */
+	o.load_wait_ms = -1;
+	error = wbc_open(&c, r->address, &o);
 
 	if (error)
 		tap_bail("open: %s", wbc_strerror(error));

@@ -15,7 +15,7 @@
 #include "unit/rig.h"
 #include "unit/step.h"
 
-#define SPEC "t(k text key, n counter, d double counter)"
+#define SPEC "t(k blob key, n counter, d double counter)"
 
 static struct wbci_schema schema;
 

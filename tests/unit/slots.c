@@ -446,7 +446,7 @@ static int add_keys(struct wbc_table *t, unsigned from, unsigned n)
 		struct wbc_value v = wbc_text(NULL, key, sizeof(key));
 		int error;
 
-		memcpy(key, &i, sizeof(i));
+		key[sprintf(key, "%08x", i)] = 'k';
 		error = wbc_add_int64(t, &v, 1, 1, 1);
 		if (error)
 			return error;

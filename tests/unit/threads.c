@@ -455,7 +455,7 @@ static void race(void)
 	                              .capacity = 1,
 	                              .procs = RACERS + 2,
 	                              .threads = RACERS + 2});
-	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
+	struct wbci_schema schema = rig_schema("t(k blob key, n counter)");
 	struct racers r = {.rig = &rig, .schema = &schema};
 	struct wbci_client *c = rig_client(&rig);
 	struct wbci_thread *t = rig_thread(c);
@@ -581,7 +581,7 @@ static void test_turns(void)
 {
 	void *(*const run[])(void *) = {read_and_leave, advance_twice,
 	                                retire_and_reuse};
-	struct wbci_schema schema = rig_schema("t(k text key, n counter)");
+	struct wbci_schema schema = rig_schema("t(k blob key, n counter)");
 	struct rig rig =
 		rig_make(&(struct wbci_create){.max_bytes = WBCI_EXTENT_BYTES,
 	                                       .capacity = 1,
