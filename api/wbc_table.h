@@ -23,6 +23,7 @@ struct wbc_table;
 #define WBC_COLUMNS_MAX 64  /* columns of a table */
 #define WBC_COUNTERS_MAX 16 /* counted columns of a table */
 #define WBC_TABLES_MAX 255  /* tables of a segment */
+#define WBC_VALUE_MAX (1u << 20) /* bytes of a value that wbc_update() sets */
 #define WBC_JSON_DEPTH 512  /* arrays and objects of a json in each other */
 
 enum wbc_type {

@@ -132,7 +132,8 @@ static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
 static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
                                struct change *c)
 {
-	uint64_t columns = kind == SQL_SELECT ? 0 : c->columns;
+	bool changes = kind != SQL_SELECT && kind != SQL_READ;
+	uint64_t columns = changes ? c->columns : 0;
 	sqlite3_stmt *stmt;
 	enum verdict v = wbci_sqlite_find_statement(s, kind, columns, &stmt);
 	bool several = false;
@@ -149,10 +150,14 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 			several = true;
 		else
 			read_answers(s, stmt, c->answers);
+		if (!c->found && kind == SQL_READ)
+			v = wbci_sqlite_take_columns(s, stmt, c->row);
 		c->found = true;
 	}
-	s->work->statements += kind != SQL_SELECT;
+	s->work->statements += changes;
 	code = sqlite3_reset(stmt);
+	if (v != STEP_OK)
+		return v;
 	if (code != SQLITE_OK)
 		return wbci_sqlite_judge_row(s, stmt, code);
 	return several ? wbci_sqlite_fail(
@@ -165,7 +170,8 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 /* The values of a row that stays as it is. */
 static enum verdict see_row(struct wbci_sink *s, struct change *c)
 {
-	enum verdict v = c->seen ? STEP_OK : run_change(s, SQL_SELECT, c);
+	enum wbci_sql kind = s->work->reads ? SQL_READ : SQL_SELECT;
+	enum verdict v = c->seen ? STEP_OK : run_change(s, kind, c);
 
 	c->seen = v == STEP_OK;
 	if (v == STEP_OK && !c->found)
@@ -421,6 +427,8 @@ enum verdict wbci_sqlite_see_rows(struct wbci_sink *s)
 		if (!wbci_key_decode(&rs->schema, wbci_row_key(rs, c.row),
 		                     c.row->key_len, c.keys, c.text))
 			v = see_row(s, &c);
+		if (v == STEP_OK && s->work->reads)
+			s->work->fates[i] = c.found ? FATE_APPLIED : FATE_NOROW;
 		/* Its row was refused: what it has is what we may say. */
 		if (v == STEP_REFUSED)
 			v = STEP_OK;

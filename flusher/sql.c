@@ -106,6 +106,13 @@ static void put_cells(const struct text *t, const char *word)
 		fprintf(t->f, "%s\"%s\"", i ? "," : word, cell_name(t, i));
 }
 
+static void put_plain(const struct text *t)
+{
+	for (unsigned i = 0; i < t->s->n_columns; i++)
+		if (t->s->columns[i].role == ROLE_PLAIN)
+			fprintf(t->f, ",\"%s\"", t->s->columns[i].name);
+}
+
 static void put_update(const struct text *t, uint64_t columns)
 {
 	unsigned n;
@@ -189,7 +196,10 @@ char *wbci_sql_text(const struct wbci_schema *s, enum wbci_sql kind,
 		put_cells(&t, " RETURNING ");
 		break;
 	case SQL_SELECT:
+	case SQL_READ:
 		put_cells(&t, "SELECT ");
+		if (kind == SQL_READ)
+			put_plain(&t);
 		fprintf(t.f, " FROM \"%s\"", s->name);
 		put_where(&t, 1);
 		break;

@@ -57,6 +57,7 @@ FLUSHER_TESTS = \
 	tests/crash/order \
 	tests/crash/points \
 	tests/crash/pressure \
+	tests/crash/columns \
 	tests/crash/reads \
 	tests/crash/refused \
 	tests/crash/requests \
@@ -179,6 +180,7 @@ tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_reads_LDADD = $(CRASH_LIBS)
+tests_crash_columns_LDADD = $(CRASH_LIBS)
 tests_crash_pressure_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
