@@ -164,11 +164,12 @@ static bool plain_known(const struct reading *r, const struct look *l,
 		return false;
 	/* Relaxed: ages are told in seconds. */
 	ttl = order_load(&s->tables[r->t->number].base_ttl_s);
-	if (!ttl)
+	/* What was set here, and is not applied yet, is never old. */
+	if (!ttl || !loaded)
 		return true;
 	loaded &= ~(uint64_t)WBCI_BASE_ABSENT;
 	now = order_load(&s->control->now_s);
-	return loaded && (now < loaded || now - loaded < ttl);
+	return now < loaded || now - loaded < ttl;
 }
 
 static bool is_known(const struct reading *r, const struct look *l,

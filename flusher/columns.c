@@ -138,7 +138,7 @@ int wbci_columns_forget(const struct wbci_columns *c, uint64_t columns,
 	                       .columns = columns & ~pending};
 	int error = wbci_tree_update(c->t, &c->row->root, forget_all, &f);
 
-	/* Relaxed: as above.  Without room, at least it is not believed. */
-	order_store(&c->row->loaded, error ? 0 : loaded);
+	/* Relaxed: as above.  Without room they are very old, at least. */
+	order_store(&c->row->loaded, error ? 1 : loaded);
 	return error;
 }

@@ -139,16 +139,17 @@ static void settle_columns(const struct storing *st, struct row_shm *plain,
 	const struct wbci_columns c = {st->s, st->t, plain, rs};
 	const struct wbci_set *set = rs->rows[row]->set;
 	unsigned fate = st->w->fates ? st->w->fates[row] : FATE_UNKNOWN;
-	uint32_t loaded = 0;
+	/* Relaxed: see wbci_columns_load(). */
+	uint32_t loaded = order_load(&plain->loaded);
 
 	if (fate == FATE_APPLIED) {
-		/* It is there now.  Relaxed: see wbci_columns_load(). */
-		if (order_load(&plain->loaded) & WBCI_BASE_ABSENT)
-			order_store(&plain->loaded, 0);
+		/* It is there now; what was set grows old from here on. */
+		if (!loaded || loaded & WBCI_BASE_ABSENT)
+			order_store(&plain->loaded, base_now(st->s, false));
 		return;
 	}
-	if (fate == FATE_NOROW)
-		loaded = base_now(st->s, true);
+	loaded = fate == FATE_NOROW ? base_now(st->s, true)
+	                            : loaded & ~WBCI_BASE_ABSENT;
 	wbci_columns_forget(&c, set ? set->columns : 0, pending, loaded);
 }
 

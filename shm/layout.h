@@ -345,8 +345,9 @@ struct cell_shm {
  *
  * Clients and the flusher's loader write root, by compare-and-swap; only the
  * flusher writes the rest.  What is not in the journal yet are the columns whose
- * version is above journaled.  loaded: seconds of control.now_s when all columns
- * were read from the database, or 0; with WBCI_BASE_ABSENT: it had no such row.
+ * version is above journaled.  loaded: seconds of control.now_s when columns were
+ * read from the database, or the first ones that were set were applied; 0: neither
+ * yet.  With WBCI_BASE_ABSENT: the database had no such row.
  */
 struct row_shm {
 	order_u64 root;
