@@ -292,6 +292,7 @@ endif
 
 TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800 \
 	tests/crash/instants=900 tests/crash/kills=1200 tests/crash/million=600 \
+	tests/abi/arm64.sh=900 tests/abi/musl.sh=900 tests/abi/warnings.sh=900 \
 	tests/crash/storm=900 tests/crash/sweep=600 tests/mc/twins.sh=900
 
 TEST_EXTENSIONS = .bats .sh

@@ -17,6 +17,7 @@
 int ctl_create(const struct cli_command *c, int argc, char **argv);
 int ctl_rm(const struct cli_command *c, int argc, char **argv);
 int ctl_add(const struct cli_command *c, int argc, char **argv);
+int ctl_update(const struct cli_command *c, int argc, char **argv);
 int ctl_insert(const struct cli_command *c, int argc, char **argv);
 int ctl_read(const struct cli_command *c, int argc, char **argv);
 int ctl_flush(const struct cli_command *c, int argc, char **argv);
@@ -51,7 +52,7 @@ struct ctl_row {
 };
 
 /**
- * ctl_row_open() - what add, insert and read begin with
+ * ctl_row_open() - what add, update, insert and read begin with
  * @argv: TABLE ARGUMENTS, or ARGUMENTS if there is a @spec
  *
  * Return: CLI_OK, and ctl_row_close() is due; or another status, said so.

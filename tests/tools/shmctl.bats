@@ -174,7 +174,7 @@ words='words(word text key, n counter)'
 }
 
 @test "help fits into 80 columns, and tells of the units" {
-	for c in create rm add insert read flush sync; do
+	for c in create rm add update insert read flush sync; do
 		run -0 wbc-shmctl $c --help
 		[ -z "$(grep -E '^.{81}' <<<"$output")" ]
 	done
@@ -293,7 +293,7 @@ words='words(word text key, n counter)'
 }
 
 @test "every command explains itself, and both tools say their version" {
-	for command in create rm add insert read flush sync; do
+	for command in create rm add update insert read flush sync; do
 		run -0 wbc-shmctl $command --help
 		[[ $output == "usage: wbc-shmctl $command"* ]]
 	done
