@@ -172,8 +172,8 @@ static inline struct wbc_value wbc_null(const char *name)
  *                                   bool, timestamp or blob
  *             NAME counter          64-bit integer, added to
  *             NAME double counter   double, added to
- *             NAME TYPE             set by inserts only; TYPE is int, double,
- *                                   text, blob, bool, json or timestamp
+ *             NAME TYPE             set by inserts and updates; TYPE is int,
+ *                                   double, text, blob, bool, json or timestamp
  *           and POLICY, what a change of a row that the database does not
  *           have becomes, is deadletter (default), insert or ignore.
  *           The flusher's --table decides it.  Who gives one here says what

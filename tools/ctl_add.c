@@ -41,7 +41,7 @@ static int parse_all(struct add *a)
 		} else {
 			return cli_fail(cli_status(WBC_E_COLUMN),
 			                "add: %s: the column is not counted; "
-			                "only insert sets it (%s)",
+			                "insert and update set it (%s)",
 			                c->name, wbc_error_name(WBC_E_COLUMN));
 		}
 	}
