@@ -520,6 +520,47 @@ static void test_range(void)
 	drop_bed(&b);
 }
 
+/* SQLite adds to whatever is there: of '5x' and 1 it makes 6. */
+static void test_not_counted(void)
+{
+	static const char spec[] =
+		"v(id int key, n counter, d double counter, title text)";
+	struct bed b;
+	struct wbci_work *w;
+
+	make_bed(&b, "CREATE TABLE v(id INTEGER PRIMARY KEY, n, d, title);"
+	             "INSERT INTO v(id,n,d) VALUES(1,'5',1.5),(2,'many',1.5),"
+	             "(3,x'35',1.5),(4,2.5,1.5),(5,5,'1.5'),(6,5,x'31'),"
+	             "(7,NULL,NULL),(8,5,3)");
+	for (unsigned policy = ON_MISSING_DEADLETTER;
+	     policy <= ON_MISSING_INSERT; policy++) {
+		w = begin(&b, spec, policy);
+		for (int64_t id = 1; id <= 8; id++)
+			CHANGE(w, id, wbc_int64("n", id <= 4 || id > 6),
+			       wbc_double("d", id > 4), wbc_text("title", "t", 1));
+		tap_ok(apply(&b, w) == OUTCOME_DONE && fates(w, "rrrrrraa"),
+		       "P13: a counter is not added to a text, a blob or what "
+		       "is no integer; to NULL it is, and a double one to an "
+		       "integer (policy %u)",
+		       policy);
+		wbci_work_free(&w);
+	}
+	has(&b,
+	    "SELECT group_concat(quote(n)||' '||quote(d)||' '||quote(title),"
+	    "',') FROM v",
+	    "'5' 1.5 NULL,'many' 1.5 NULL,X'35' 1.5 NULL,2.5 1.5 NULL,"
+	    "5 '1.5' NULL,5 X'31' NULL,2 2.0 't',7 5.0 't'",
+	    "what was no number is what it was, and nothing else of its row "
+	    "is changed");
+	has(&b,
+	    "SELECT group_concat(DISTINCT code||reason) FROM "
+	    "wbc_dead_letters",
+	    "-10001counted column n holds no integer; make it one, or count "
+	    "doubles,-10001counted column d holds no number; make it one",
+	    "the dead letters say which column it was, and what to do");
+	drop_bed(&b);
+}
+
 enum { MANY = 300, WIDE = 8 };
 
 /* More sets of columns than statements are kept for. */
@@ -665,6 +706,7 @@ int main(void)
 	test_triggers();
 	test_several();
 	test_range();
+	test_not_counted();
 	test_many_sets();
 	test_l9();
 	test_l10();
