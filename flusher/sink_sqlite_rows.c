@@ -180,8 +180,24 @@ static enum verdict see_row(struct wbci_sink *s, struct change *c)
 	return v;
 }
 
-/* Why an UPDATE changed nothing in a row that is there. */
-static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
+/* What there is in a counted column is nothing that can be added to. */
+static enum verdict refuse_value(struct wbci_sink *s, unsigned cell)
+{
+	const struct wbci_rowset *rs = &s->work->rows;
+	bool is_double = rs->doubles >> cell & 1;
+	char why[sizeof(s->why)];
+
+	snprintf(why, sizeof(why), "counted column %.63s holds no %s; %s",
+	         rs->schema.columns[rs->schema.cell_column[cell]].name,
+	         is_double ? "number" : "integer",
+	         is_double ? "make it one"
+	                   : "make it one, or count doubles");
+	return wbci_sqlite_refuse(s, WBC_E_TYPE, why);
+}
+
+/* An UPDATE changed nothing in a row that is there: why? */
+static enum verdict refuse_unchanged(struct wbci_sink *s,
+                                     const struct change *c)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
 
@@ -192,18 +208,19 @@ static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
 		if (wbci_delta_zero(rs->doubles >> i & 1, c->row->delta[i]))
 			continue;
 		if (a->state == VALUE_UNKNOWN)
-			return "the column of a counter holds no integer; make "
-			       "it one, or declare a double counter";
+			return refuse_value(s, i);
 		if (rs->doubles >> i & 1
 		            ? !isfinite(wbci_double_of(a->bits) +
 		                        wbci_double_of(c->row->delta[i]))
 		            : __builtin_add_overflow((int64_t)a->bits,
 		                                     (int64_t)c->row->delta[i],
 		                                     &sum))
-			return "the sum is out of the range of the column's "
-			       "type";
+			return wbci_sqlite_refuse(s, -ERANGE,
+			                          "the sum is out of the range "
+			                          "of the column's type");
 	}
-	return "the database has left the row as it was; a trigger?";
+	return wbci_sqlite_refuse(
+		s, -ERANGE, "the database has left the row as it was; a trigger?");
 }
 
 /* UPDATE hit no row: is there none, or was it left as it is? */
@@ -214,7 +231,7 @@ static enum verdict no_row_changed(struct wbci_sink *s, struct change *c)
 	if (v != STEP_OK)
 		return v;
 	if (c->found)
-		return wbci_sqlite_refuse(s, -ERANGE, why_unchanged(s, c));
+		return refuse_unchanged(s, c);
 	switch (s->work->on_missing) {
 	case ON_MISSING_INSERT:
 		v = run_change(s, SQL_NEW_ROW, c);

@@ -65,8 +65,11 @@ static unsigned put_set(const struct text *t, uint64_t columns)
 	return n;
 }
 
-/* An int64 sum that overflows becomes a real; a double one infinite or, of
- * two infinities, NULL.  Either must not be stored. */
+/*
+ * An int64 sum that overflows becomes a real; a double one infinite or, of
+ * two infinities, NULL; and a text or a blob counts as the number that it
+ * begins with, or as 0.  None of these must be stored.
+ */
 static void put_guards(const struct text *t, uint64_t columns, const char *word)
 {
 	unsigned n = 0;
@@ -79,6 +82,10 @@ static void put_guards(const struct text *t, uint64_t columns, const char *word)
 		n++;
 		if (!is_counter(t, i))
 			continue;
+		fprintf(t->f,
+		        "%stypeof(\"%s\")<>'text' AND typeof(\"%s\")<>'blob'",
+		        word, c->name, c->name);
+		word = " AND ";
 		if (c->type == WBC_DOUBLE)
 			fprintf(t->f, "%sabs(COALESCE(\"%s\",0)+?%u)<9e999",
 			        word, c->name, n);
@@ -86,7 +93,6 @@ static void put_guards(const struct text *t, uint64_t columns, const char *word)
 			fprintf(t->f,
 			        "%stypeof(COALESCE(\"%s\",0)+?%u)='integer'",
 			        word, c->name, n);
-		word = " AND ";
 	}
 }
 

@@ -19,7 +19,8 @@ enum wbci_sql {
 	/* Append a row. */
 	SQL_INSERT,
 	/* Add to counted columns, set plain ones.  Refuses (changes no row)
-	 * when an int64 would become a real or a double infinite. */
+	 * when an int64 would become a real or a double infinite, and where
+	 * there is a text or a blob to be added to. */
 	SQL_UPDATE,
 	/* The same, or a new row with the changes as its values. */
 	SQL_UPSERT,

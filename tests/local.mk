@@ -68,6 +68,7 @@ FLUSHER_TESTS = \
 	tests/crash/threads \
 	tests/crash/tight \
 	tests/crash/types \
+	tests/sink/types \
 	tests/sink/updates \
 	tests/unit/rowset \
 	tests/unit/unapplied
@@ -123,6 +124,7 @@ MISTAKES = \
 TEST_SHARED = $(MISTAKES) \
 	tests/crash/install.sh \
 	tests/crash/victim.c \
+	tests/sink/bed.h \
 	tests/tools/common.bash \
 	tests/unit/child.h \
 	tests/unit/dice.h \
@@ -207,6 +209,8 @@ tests_crash_storm_SOURCES = \
 tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
+tests_sink_types_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_sink_types_LDADD = $(FLUSHER_TEST_LIBS)
 tests_sink_updates_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_sink_updates_LDADD = $(FLUSHER_TEST_LIBS)
 tests_unit_rowset_LDADD = $(FLUSHER_TEST_LIBS)

@@ -100,17 +100,21 @@ int ctl_add(const struct cli_command *c, int argc, char **argv)
 {
 	struct add a = {.get = false};
 	const char *segment, *spec = NULL;
+	int64_t timeout_ms = CTL_LOAD_MS;
 	const struct cli_option options[] = {
 		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
 		{"get", 'g', CLI_FLAG, &a.get, NULL,
 	         "print the counters' new values"},
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+	         "with --get, wait at most so long for the database's value: "
+	         "1s (default), 200ms, 0"},
 	};
-	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
+	int rc = cli_parse(c, options, 3, &segment, &argc, argv);
 
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
-	rc = ctl_row_open(&a.row, c, segment, spec, argc, argv);
+	rc = ctl_row_open(&a.row, c, segment, spec, timeout_ms, argc, argv);
 	if (rc != CLI_OK)
 		return rc;
 	rc = parse_all(&a);

@@ -109,16 +109,20 @@ static int read_column(struct reading *r, unsigned column, bool alone)
 int ctl_read(const struct cli_command *c, int argc, char **argv)
 {
 	const char *segment, *spec = NULL;
+	int64_t timeout_ms = CTL_LOAD_MS;
 	struct reading r = {.n_key = 0};
 	const struct cli_option options[] = {
 		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+	         "wait at most so long for the database's values: 1s "
+	         "(default), 200ms, 0"},
 	};
-	int rc = cli_parse(c, options, 1, &segment, &argc, argv);
+	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
 
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
-	rc = ctl_row_open(&r.row, c, segment, spec, argc, argv);
+	rc = ctl_row_open(&r.row, c, segment, spec, timeout_ms, argc, argv);
 	if (rc != CLI_OK)
 		return rc;
 	rc = parse_all(&r);

@@ -94,16 +94,20 @@ int ctl_update(const struct cli_command *c, int argc, char **argv)
 	struct update u = {.n_key = 0};
 	const char *segment, *spec = NULL;
 	struct cli_list nulls = {0};
+	int64_t timeout_ms = CTL_LOAD_MS;
 	const struct cli_option options[] = {
 		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
 		{"null", 0, CLI_LIST, &nulls, "COLUMN", "set it to NULL"},
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+	         "of counters: wait at most so long for the database's value: "
+	         "1s (default), 200ms, 0"},
 	};
-	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
+	int rc = cli_parse(c, options, 3, &segment, &argc, argv);
 
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
-	rc = ctl_row_open(&u.row, c, segment, spec, argc, argv);
+	rc = ctl_row_open(&u.row, c, segment, spec, timeout_ms, argc, argv);
 	if (rc != CLI_OK)
 		return rc;
 	rc = parse_all(&u, &nulls);
