@@ -115,8 +115,7 @@ int ctl_read(const struct cli_command *c, int argc, char **argv)
 		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
 		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
-	         "wait at most so long for the database's values: 1s "
-	         "(default), 200ms, 0"},
+	         "wait so long for the values: 1s (default), 200ms, 0"},
 	};
 	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
 

@@ -100,8 +100,7 @@ int ctl_update(const struct cli_command *c, int argc, char **argv)
 	         "declare the table, instead of TABLE"},
 		{"null", 0, CLI_LIST, &nulls, "COLUMN", "set it to NULL"},
 		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
-	         "of counters: wait at most so long for the database's value: "
-	         "1s (default), 200ms, 0"},
+	         "wait so long for what a counter has: 1s (default)"},
 	};
 	int rc = cli_parse(c, options, 3, &segment, &argc, argv);
 
