@@ -107,7 +107,7 @@ int ctl_add(const struct cli_command *c, int argc, char **argv)
 		{"get", 'g', CLI_FLAG, &a.get, NULL,
 	         "print the counters' new values"},
 		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
-	         "with --get, wait so long for the value: 1s (default)"},
+	         "with --get, wait so long for it (default: 1s)"},
 	};
 	int rc = cli_parse(c, options, 3, &segment, &argc, argv);
 
