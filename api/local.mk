@@ -3,6 +3,7 @@
 
 # Installed.  What is not listed here is private to the tree.
 include_HEADERS += \
+	api/wbc_columns.h \
 	api/wbc_error.h \
 	api/wbc_flush.h \
 	api/wbc_open.h \
@@ -15,6 +16,8 @@ api_libapi_la_CFLAGS = $(LIB_CFLAGS)
 api_libapi_la_SOURCES = \
 	api/handle.h \
 	api/row.h \
+	api/wbc_columns.c \
+	api/wbc_columns_read.c \
 	api/wbc_counter.c \
 	api/wbc_error.c \
 	api/wbc_flush.c \

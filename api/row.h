@@ -96,6 +96,30 @@ bool wbci_row_known(const struct wbc_table *t, struct entry_shm *e, bool known,
  */
 int wbci_row_ask(struct wbci_thread *t, uint64_t offset, struct asking *asked);
 
+/**
+ * wbci_row_open_asked() - find or make a row, and learn what the database has
+ * @type:   of the counted column
+ * @origin: receives what is known of it, maybe nothing
+ *
+ * It is acquired before the section's caller adds to the total, so the sum is
+ * no older.
+ *
+ * Return: 0 in a section, or an error and in none.
+ */
+int wbci_row_open_asked(struct wbc_table *t, const struct wbc_value *key,
+                        size_t n_key, unsigned column, enum wbc_type type,
+                        struct row *row, uint64_t *origin);
+
+/* Find a row, or make it if this handle waits for what it has, and enter a
+ * section.  0, or an error and no section. */
+int wbci_row_open_known(struct wbc_table *t, struct wbci_thread *thread,
+                        const struct wbci_key *k, struct entry_shm **e,
+                        uint64_t *offset);
+
+/* All parts that its table's rows have are within the entry's page. */
+bool wbci_row_is_whole(const struct wbc_table *t, struct entry_shm *e,
+                       uint64_t offset);
+
 /* What a cell's words say: its value, or WBC_E_UNKNOWN, WBC_E_NOROW, -ERANGE. */
 int wbci_row_int64(struct entry_shm *e, unsigned cell, int64_t *value);
 int wbci_row_double(struct entry_shm *e, unsigned cell, double *value);

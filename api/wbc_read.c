@@ -113,28 +113,29 @@ static int read_cell(struct entry_shm *e, unsigned cell, struct reading *to)
 	                             : wbci_row_double(e, cell, &to->d);
 }
 
-/* Find the row, or make it if it is to be read, and enter a section. */
-static int open_known(struct wbc_table *t, const struct wbci_key *k,
-                      struct row *row)
+int wbci_row_open_known(struct wbc_table *t, struct wbci_thread *thread,
+                        const struct wbci_key *k, struct entry_shm **e,
+                        uint64_t *offset)
 {
-	int error = wbci_entry_find(row->thread, k, &row->entry, &row->offset);
+	int error = wbci_entry_find(thread, k, e, offset);
 
 	if (error != -ENOENT)
 		return error;
 	if (t->client->load_wait_ms < 0)
 		return WBC_E_UNKNOWN;
-	return wbci_entry_open(row->thread, k, &t->schema, &row->entry,
-	                       &row->offset);
+	return wbci_entry_open(thread, k, &t->schema, e, offset);
 }
 
-/* The cell is within the entry's page, whatever the segment says. */
-static bool has_cell(const struct wbc_table *t, const struct row *row)
+bool wbci_row_is_whole(const struct wbc_table *t, struct entry_shm *e,
+                       uint64_t offset)
 {
-	unsigned n = (unsigned)row->cell + 1;
+	const struct wbci_schema *s = &t->schema;
+	unsigned more = wbci_entry_more(s->n_cells, s->n_plain != 0);
 
-	return n <= row->entry->n_cells &&
-	       wbci_in_page(&t->client->segment, row->offset,
-	                    wbci_entry_bytes(n, 0));
+	return *(volatile uint8_t *)&e->n_cells == s->n_cells &&
+	       *(volatile uint8_t *)&e->more == more &&
+	       wbci_in_page(&t->client->segment, offset,
+	                    wbci_entry_size(more, 0));
 }
 
 static int read_row(struct wbc_table *t, const struct wbci_key *k,
@@ -143,14 +144,17 @@ static int read_row(struct wbc_table *t, const struct wbci_key *k,
 	struct asking asked = {0, false};
 
 	for (;;) {
-		int result, error = open_known(t, k, row);
+		int result, error = wbci_row_open_known(t, row->thread, k,
+		                                        &row->entry,
+		                                        &row->offset);
 		bool known;
 
 		if (error)
 			return error;
-		result = has_cell(t, row) ? read_cell(row->entry,
-		                                      (unsigned)row->cell, to)
-		                          : WBC_E_CORRUPT;
+		result = wbci_row_is_whole(t, row->entry, row->offset)
+		                 ? read_cell(row->entry, (unsigned)row->cell,
+		                             to)
+		                 : WBC_E_CORRUPT;
 		known = wbci_row_known(t, row->entry, result != WBC_E_UNKNOWN,
 		                       &asked);
 		wbci_exit(row->thread);

@@ -110,14 +110,9 @@ int wbc_add_double(struct wbc_table *t, const struct wbc_value *key,
 	return error;
 }
 
-/*
- * Find or make the row, and enter a section in which what the database has is
- * known: *origin, as far as it can be.  It is acquired before the total is
- * added to, so the sum is no older.
- */
-static int open_asked(struct wbc_table *t, const struct wbc_value *key,
-                      size_t n_key, unsigned column, enum wbc_type type,
-                      struct row *row, uint64_t *origin)
+int wbci_row_open_asked(struct wbc_table *t, const struct wbc_value *key,
+                        size_t n_key, unsigned column, enum wbc_type type,
+                        struct row *row, uint64_t *origin)
 {
 	uint64_t unknown = type == WBC_INT64 ? WBCI_INT64_UNKNOWN
 	                                     : WBCI_DOUBLE_UNKNOWN;
@@ -151,7 +146,8 @@ int wbc_add_get_int64(struct wbc_table *t, const struct wbc_value *key,
 	int64_t value;
 	int error;
 
-	error = open_asked(t, key, n_key, column, WBC_INT64, &row, &origin);
+	error = wbci_row_open_asked(t, key, n_key, column, WBC_INT64, &row,
+	                            &origin);
 	if (error)
 		return error;
 	error = wbci_cell_value_int64(
@@ -185,7 +181,8 @@ int wbc_add_get_double(struct wbc_table *t, const struct wbc_value *key,
 
 	if (!isfinite(delta))
 		return WBC_E_NAN;
-	error = open_asked(t, key, n_key, column, WBC_DOUBLE, &row, &origin);
+	error = wbci_row_open_asked(t, key, n_key, column, WBC_DOUBLE, &row,
+	                            &origin);
 	if (error)
 		return error;
 	error = wbci_cell_value_double(

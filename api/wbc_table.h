@@ -23,6 +23,7 @@ struct wbc_table;
 #define WBC_COLUMNS_MAX 64  /* columns of a table */
 #define WBC_COUNTERS_MAX 16 /* counted columns of a table */
 #define WBC_TABLES_MAX 255  /* tables of a segment */
+#define WBC_VALUE_MAX (1u << 20) /* bytes of a value that wbc_update() sets */
 #define WBC_JSON_DEPTH 512  /* arrays and objects of a json in each other */
 
 enum wbc_type {
@@ -171,8 +172,8 @@ static inline struct wbc_value wbc_null(const char *name)
  *                                   bool, timestamp or blob
  *             NAME counter          64-bit integer, added to
  *             NAME double counter   double, added to
- *             NAME TYPE             set by inserts only; TYPE is int, double,
- *                                   text, blob, bool, json or timestamp
+ *             NAME TYPE             set by inserts and updates; TYPE is int,
+ *                                   double, text, blob, bool, json or timestamp
  *           and POLICY, what a change of a row that the database does not
  *           have becomes, is deadletter (default), insert or ignore.
  *           The flusher's --table decides it.  Who gives one here says what

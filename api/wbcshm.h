@@ -28,6 +28,7 @@
 #include "wbc_open.h"
 #include "wbc_table.h"
 #include "wbc_row.h"
+#include "wbc_columns.h"
 #include "wbc_flush.h"
 
 #endif

@@ -109,10 +109,27 @@ static int read_deltas(const struct wbci_rowset *rs,
 	return news;
 }
 
+/* What plain columns are set to; false: they are none of this table. */
+static bool read_columns(const struct wbci_rowset *rs,
+                         const struct wbci_seen *seen,
+                         struct wbc_value *values, uint8_t *columns)
+{
+	const struct wbci_schema *s = &rs->schema;
+
+	if (wbci_values_parse(s, seen->values, seen->values_bytes,
+	                      seen->n_values, values, columns))
+		return false;
+	for (unsigned i = 0; i < seen->n_values; i++)
+		if (s->columns[columns[i]].role != ROLE_PLAIN)
+			return false;
+	return true;
+}
+
 static int take_row(struct wbci_flusher *f, struct wbci_queue *q,
                     const struct wbci_seen *seen)
 {
 	struct wbc_value values[WBC_COLUMNS_MAX];
+	uint8_t columns[WBC_COLUMNS_MAX];
 	unsigned char text[WBC_KEY_MAX];
 	uint64_t delta[WBC_COUNTERS_MAX];
 	struct wbci_rowset *rs = fresh_rows(q);
@@ -123,7 +140,8 @@ static int take_row(struct wbci_flusher *f, struct wbci_queue *q,
 	if (seen->n_cells > rs->schema.n_cells ||
 	    wbci_key_decode(&rs->schema, seen->key, seen->key_len, values,
 	                    text) ||
-	    read_deltas(rs, seen, delta) < 0) {
+	    read_deltas(rs, seen, delta) < 0 ||
+	    !read_columns(rs, seen, values, columns)) {
 		count_corrupt(f, "entry", seen->ref.offset);
 		return 0;
 	}
@@ -131,8 +149,12 @@ static int take_row(struct wbci_flusher *f, struct wbci_queue *q,
 		if (seen->total[i] != seen->journaled[i])
 			error = wbci_cursors_cell(&f->cursors, seen->ref, i,
 			                          seen->total[i]);
+	if (seen->version != seen->version_journaled && !error)
+		error = wbci_cursors_cell(&f->cursors, seen->ref,
+		                          WBCI_CURSOR_ROW, seen->version);
 	return error ? error
-	             : wbci_rowset_add(rs, seen->key, seen->key_len, delta);
+	             : wbci_rowset_change(rs, seen->key, seen->key_len, delta,
+	                                  values, columns, seen->n_values);
 }
 
 static int visit_entry(void *arg, const struct wbci_seen *seen)

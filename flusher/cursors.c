@@ -75,7 +75,7 @@ void wbci_cursors_move(const struct wbci_cursors *c, struct wbci_client *client)
 		if (i == c->n_cells / 2)
 			wbci_point(POINT_CELLS_HALF);
 		cell = &c->cells[i];
-		if (cell->cell >= WBC_COUNTERS_MAX)
+		if (cell->cell > WBCI_CURSOR_ROW)
 			continue;
 		ref = (struct wbci_ref){cell->offset, cell->incarnation};
 		wbci_cursor_move(client, ref, (unsigned)cell->cell,

@@ -16,7 +16,8 @@
 
 #include "../shm/round.h"
 
-/* The journal holds a cell up to this total.  As it is on disk. */
+/* The journal holds a cell up to this total, or a row's plain columns
+ * (WBCI_CURSOR_ROW) up to this version.  As it is on disk. */
 struct wbci_cell_cursor {
 	uint64_t offset;
 	uint64_t incarnation;

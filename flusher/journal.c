@@ -687,7 +687,7 @@ static int visit_cursors(struct wbci_journal *j, void *arg,
 		memcpy(&cell, p, sizeof(cell));
 		p += sizeof(cell);
 		left -= sizeof(cell);
-		if (cell.cell >= WBC_COUNTERS_MAX)
+		if (cell.cell > WBCI_CURSOR_ROW)
 			return WBC_E_CORRUPT;
 		error = wbci_cursors_cell(
 			c, (struct wbci_ref){cell.offset, cell.incarnation},

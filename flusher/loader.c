@@ -197,14 +197,16 @@ void wbci_loader_take(struct wbci_flusher *f, struct wbci_queue *q,
 	bool stored = !parked && w->outcome == OUTCOME_DONE &&
 	              is_in_step(f, q, w);
 
+	int error = parked ? WBC_E_PARKED : 0;
+
 	wbci_point(POINT_READ_TAKEN);
 	if (stored) {
-		wbci_origins_read(f, q, w);
+		error = wbci_origins_read(f, q, w);
 		f->loader.rows += w->rows.n_rows;
 	}
 	for (size_t i = 0; i < w->n_fetchers; i++) {
 		if (stored || parked)
-			answer(f, &w->fetchers[i], parked ? WBC_E_PARKED : 0);
+			answer(f, &w->fetchers[i], error);
 		else
 			f->loader.in_flight[w->fetchers[i].slot] = 0;
 	}

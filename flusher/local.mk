@@ -17,6 +17,8 @@ flusher_libflusher_la_SOURCES = \
 	flusher/check.c \
 	flusher/check.h \
 	flusher/collect.c \
+	flusher/columns.c \
+	flusher/columns.h \
 	flusher/config.c \
 	flusher/config.h \
 	flusher/config_print.c \
@@ -75,6 +77,7 @@ flusher_libflusher_la_SOURCES = \
 	flusher/sink_sqlite_letters.c \
 	flusher/sink_sqlite_read.c \
 	flusher/sink_sqlite_rows.c \
+	flusher/sink_sqlite_take.c \
 	flusher/sql.c \
 	flusher/sql.h \
 	flusher/state.h \

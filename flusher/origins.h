@@ -17,8 +17,10 @@
 void wbci_origins_applied(struct wbci_flusher *f, struct wbci_queue *q,
                           const struct wbci_work *w);
 
-/* Rows were read while the ledger stood at q->record.done. */
-void wbci_origins_read(struct wbci_flusher *f, struct wbci_queue *q,
+/* Rows were read while the ledger stood at q->record.done.  0, or an error that
+ * whoever wanted them is told: -ENOSPC, no room for their columns; -ENOMEM;
+ * WBC_E_CORRUPT. */
+int wbci_origins_read(struct wbci_flusher *f, struct wbci_queue *q,
                        const struct wbci_work *w);
 
 #endif

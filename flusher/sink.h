@@ -11,8 +11,8 @@
  *  - In one transaction: the gate, which moves the table's position in the
  *    ledger from piece - 1 to piece, leaves the piece's mark beside it, and
  *    must hit exactly one row; then the inserts in their order, then the
- * changed rows in theirs; then the dead letters of rows that were refused;
- * commit.
+ *    changed rows in theirs; then the dead letters of rows that were refused;
+ *    commit.
  *  - A position that is `piece` already, with the piece's mark, means that it
  *    was applied by somebody who could not say so; nothing is done but to
  *    read the rows' present values.  With another mark it is another piece of
@@ -87,7 +87,9 @@ struct wbci_work {
 	enum wbci_outcome outcome;
 	char reason[192]; /* AWAY, PARKED: why; else of the last refusal */
 	struct wbci_answer *answers; /* n_rows * n_cells */
-	uint8_t *fates;              /* n_rows, each an enum wbci_fate */
+	/* n_rows, each an enum wbci_fate.  Of reads: is there such a row?  What
+	 * its plain columns have is the row's set then. */
+	uint8_t *fates;
 	uint64_t applied;            /* changed rows */
 	uint64_t inserted;
 	uint64_t refused;    /* of both kinds */

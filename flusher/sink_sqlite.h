@@ -219,7 +219,7 @@ bool wbci_sqlite_is_applied(const struct wbci_work *w,
 
 /* A row's key and changes, ready to be bound. */
 struct change {
-	const struct wbci_row *row;
+	struct wbci_row *row;
 	uint64_t columns; /* those that change */
 	struct wbc_value keys[WBC_COLUMNS_MAX];
 	struct wbc_value values[WBC_COLUMNS_MAX]; /* of plain columns */
@@ -242,6 +242,11 @@ enum verdict wbci_sqlite_write_rows(struct wbci_sink *s);
 enum verdict wbci_sqlite_see_rows(struct wbci_sink *s);
 /* Applied by somebody who died: only its answers are still wanted. */
 enum verdict wbci_sqlite_read_back(struct wbci_sink *s);
+
+/* take.c: what a row's plain columns have, behind its cells in an answer, goes
+ * into the row's set.  What is not of the declared type is left out. */
+enum verdict wbci_sqlite_take_columns(struct wbci_sink *s, sqlite3_stmt *stmt,
+                                      struct wbci_row *row);
 
 /* read.c */
 enum wbci_outcome wbci_sqlite_read(struct wbci_sink *s,

@@ -143,51 +143,88 @@ int wbci_sqlite_check_keys(sqlite3 *db, const char *path,
 	return error;
 }
 
+/* "a column" is of a type, which does something to values; make it another. */
+static int bends(const struct wbci_message *m, const char *type,
+                 const char *what, const char *better)
+{
+	return wbci_say(m, -1, "is of type %s, which %s; make it %s", type,
+	                what, better);
+}
+
+/* A STRICT table's column takes just its own type, but for ANY. */
+static int check_strict(const struct wbci_column *column, const char *type,
+                        enum affinity affinity, const struct wbci_message *m)
+{
+	switch (column->type) {
+	case WBC_DOUBLE:
+		return affinity == AFFINITY_REAL
+		               ? 0
+		               : bends(m, type, "takes no fractions", "REAL");
+	case WBC_INT64:
+	case WBC_BOOL:
+		return affinity != AFFINITY_NONE
+		               ? 0
+		               : bends(m, type, "takes no numbers", "INTEGER");
+	case WBC_TEXT:
+	case WBC_JSON:
+		return affinity == AFFINITY_TEXT
+		               ? 0
+		               : bends(m, type, "takes no texts", "TEXT");
+	case WBC_BLOB:
+		return affinity == AFFINITY_NONE
+		               ? 0
+		               : bends(m, type, "takes no blobs", "BLOB");
+	case WBC_TIMESTAMP:
+		return affinity == AFFINITY_TEXT || affinity == AFFINITY_INTEGER
+		               ? 0
+		               : bends(m, type, "takes no moments",
+		                       "TEXT or INTEGER");
+	default:
+		return 0;
+	}
+}
+
+/* What a column keeps as something else than it was given. */
 int wbci_sqlite_check_type(sqlite3 *db, const char *table,
                            const struct wbci_column *column, const char *type,
                            const struct wbci_message *m)
 {
 	enum affinity affinity = wbci_sqlite_affinity(db, table, type);
-	bool strict = is_strict(db, table) && strcasecmp(type, "ANY") != 0;
+	bool any = affinity == AFFINITY_NONE || affinity == AFFINITY_TEXT;
+	int error = 0;
 
 	switch (column->type) {
 	case WBC_INT64:
+	case WBC_BOOL:
 		if (affinity == AFFINITY_TEXT)
-			return wbci_say(m, -1,
-			                "is of type %s, which keeps numbers as "
-			                "texts; make it INTEGER",
-			                type);
-		if (affinity == AFFINITY_REAL)
-			return wbci_say(m, -1,
-			                "is of type %s, which rounds large "
-			                "numbers; make it INTEGER",
-			                type);
+			error = bends(m, type, "keeps numbers as texts",
+			              "INTEGER");
+		else if (affinity == AFFINITY_REAL)
+			error = bends(m, type, "rounds large numbers",
+			              "INTEGER");
 		break;
 	case WBC_DOUBLE:
-		if (affinity == AFFINITY_TEXT ||
-		    (strict && affinity != AFFINITY_REAL))
-			return wbci_say(m, -1,
-			                "is of type %s, which takes no "
-			                "fractions; make it REAL",
-			                type);
+		if (affinity == AFFINITY_TEXT)
+			error = bends(m, type, "takes no fractions", "REAL");
 		break;
 	case WBC_TEXT:
-		if (affinity != AFFINITY_NONE && affinity != AFFINITY_TEXT)
-			return wbci_say(m, -1,
-			                "is of type %s, which makes numbers "
-			                "of texts that look like one; make it "
-			                "TEXT",
-			                type);
+		if (!any)
+			error = bends(m, type,
+			              "makes numbers of texts that look like "
+			              "one",
+			              "TEXT");
 		break;
-	case WBC_BLOB:
-		if (strict && strcasecmp(type, "BLOB") != 0)
-			return wbci_say(m, -1,
-			                "is of type %s, which takes no blobs; "
-			                "make it BLOB",
-			                type);
+	case WBC_JSON:
+		/* Objects and arrays stay what they are in all of them. */
+		if (!any && !has(type, "JSON"))
+			error = bends(m, type,
+			              "makes numbers of values that are one",
+			              "TEXT");
 		break;
 	default:
 		break;
 	}
-	return 0;
+	if (!error && is_strict(db, table) && strcasecmp(type, "ANY") != 0)
+		error = check_strict(column, type, affinity, m);
+	return error;
 }

@@ -53,7 +53,8 @@ enum wbci_outcome wbci_sqlite_read(struct wbci_sink *s, struct wbci_work *work)
 
 	s->work = work;
 	work->answers = calloc(n ? n : 1, sizeof(*work->answers));
-	v = work->answers ? read_snapshot(s) : wbci_sqlite_no_memory(s);
+	work->fates = calloc(work->rows.n_rows + 1, sizeof(*work->fates));
+	v = work->answers && work->fates ? read_snapshot(s) : wbci_sqlite_no_memory(s);
 	s->work = NULL;
 	s->target = NULL;
 	if (v == STEP_OK)

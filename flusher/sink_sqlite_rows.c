@@ -132,7 +132,8 @@ static void read_answers(struct wbci_sink *s, sqlite3_stmt *stmt,
 static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
                                struct change *c)
 {
-	uint64_t columns = kind == SQL_SELECT ? 0 : c->columns;
+	bool changes = kind != SQL_SELECT && kind != SQL_READ;
+	uint64_t columns = changes ? c->columns : 0;
 	sqlite3_stmt *stmt;
 	enum verdict v = wbci_sqlite_find_statement(s, kind, columns, &stmt);
 	bool several = false;
@@ -149,10 +150,14 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 			several = true;
 		else
 			read_answers(s, stmt, c->answers);
+		if (!c->found && kind == SQL_READ)
+			v = wbci_sqlite_take_columns(s, stmt, c->row);
 		c->found = true;
 	}
-	s->work->statements += kind != SQL_SELECT;
+	s->work->statements += changes;
 	code = sqlite3_reset(stmt);
+	if (v != STEP_OK)
+		return v;
 	if (code != SQLITE_OK)
 		return wbci_sqlite_judge_row(s, stmt, code);
 	return several ? wbci_sqlite_fail(
@@ -165,7 +170,8 @@ static enum verdict run_change(struct wbci_sink *s, enum wbci_sql kind,
 /* The values of a row that stays as it is. */
 static enum verdict see_row(struct wbci_sink *s, struct change *c)
 {
-	enum verdict v = c->seen ? STEP_OK : run_change(s, SQL_SELECT, c);
+	enum wbci_sql kind = s->work->reads ? SQL_READ : SQL_SELECT;
+	enum verdict v = c->seen ? STEP_OK : run_change(s, kind, c);
 
 	c->seen = v == STEP_OK;
 	if (v == STEP_OK && !c->found)
@@ -174,8 +180,24 @@ static enum verdict see_row(struct wbci_sink *s, struct change *c)
 	return v;
 }
 
-/* Why an UPDATE changed nothing in a row that is there. */
-static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
+/* What there is in a counted column is nothing that can be added to. */
+static enum verdict refuse_value(struct wbci_sink *s, unsigned cell)
+{
+	const struct wbci_rowset *rs = &s->work->rows;
+	bool is_double = rs->doubles >> cell & 1;
+	char why[sizeof(s->why)];
+
+	snprintf(why, sizeof(why), "counted column %.63s holds no %s; %s",
+	         rs->schema.columns[rs->schema.cell_column[cell]].name,
+	         is_double ? "number" : "integer",
+	         is_double ? "make it one"
+	                   : "make it one, or count doubles");
+	return wbci_sqlite_refuse(s, WBC_E_TYPE, why);
+}
+
+/* An UPDATE changed nothing in a row that is there: why? */
+static enum verdict refuse_unchanged(struct wbci_sink *s,
+                                     const struct change *c)
 {
 	const struct wbci_rowset *rs = &s->work->rows;
 
@@ -186,18 +208,19 @@ static const char *why_unchanged(struct wbci_sink *s, const struct change *c)
 		if (wbci_delta_zero(rs->doubles >> i & 1, c->row->delta[i]))
 			continue;
 		if (a->state == VALUE_UNKNOWN)
-			return "the column of a counter holds no integer; make "
-			       "it one, or declare a double counter";
+			return refuse_value(s, i);
 		if (rs->doubles >> i & 1
 		            ? !isfinite(wbci_double_of(a->bits) +
 		                        wbci_double_of(c->row->delta[i]))
 		            : __builtin_add_overflow((int64_t)a->bits,
 		                                     (int64_t)c->row->delta[i],
 		                                     &sum))
-			return "the sum is out of the range of the column's "
-			       "type";
+			return wbci_sqlite_refuse(s, -ERANGE,
+			                          "the sum is out of the range "
+			                          "of the column's type");
 	}
-	return "the database has left the row as it was; a trigger?";
+	return wbci_sqlite_refuse(
+		s, -ERANGE, "the database has left the row as it was; a trigger?");
 }
 
 /* UPDATE hit no row: is there none, or was it left as it is? */
@@ -208,7 +231,7 @@ static enum verdict no_row_changed(struct wbci_sink *s, struct change *c)
 	if (v != STEP_OK)
 		return v;
 	if (c->found)
-		return wbci_sqlite_refuse(s, -ERANGE, why_unchanged(s, c));
+		return refuse_unchanged(s, c);
 	switch (s->work->on_missing) {
 	case ON_MISSING_INSERT:
 		v = run_change(s, SQL_NEW_ROW, c);
@@ -421,6 +444,8 @@ enum verdict wbci_sqlite_see_rows(struct wbci_sink *s)
 		if (!wbci_key_decode(&rs->schema, wbci_row_key(rs, c.row),
 		                     c.row->key_len, c.keys, c.text))
 			v = see_row(s, &c);
+		if (v == STEP_OK && s->work->reads)
+			s->work->fates[i] = c.found ? FATE_APPLIED : FATE_NOROW;
 		/* Its row was refused: what it has is what we may say. */
 		if (v == STEP_REFUSED)
 			v = STEP_OK;

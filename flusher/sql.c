@@ -65,8 +65,11 @@ static unsigned put_set(const struct text *t, uint64_t columns)
 	return n;
 }
 
-/* An int64 sum that overflows becomes a real; a double one infinite or, of
- * two infinities, NULL.  Either must not be stored. */
+/*
+ * An int64 sum that overflows becomes a real; a double one infinite or, of
+ * two infinities, NULL; and a text or a blob counts as the number that it
+ * begins with, or as 0.  None of these must be stored.
+ */
 static void put_guards(const struct text *t, uint64_t columns, const char *word)
 {
 	unsigned n = 0;
@@ -79,6 +82,10 @@ static void put_guards(const struct text *t, uint64_t columns, const char *word)
 		n++;
 		if (!is_counter(t, i))
 			continue;
+		fprintf(t->f,
+		        "%stypeof(\"%s\")<>'text' AND typeof(\"%s\")<>'blob'",
+		        word, c->name, c->name);
+		word = " AND ";
 		if (c->type == WBC_DOUBLE)
 			fprintf(t->f, "%sabs(COALESCE(\"%s\",0)+?%u)<9e999",
 			        word, c->name, n);
@@ -86,7 +93,6 @@ static void put_guards(const struct text *t, uint64_t columns, const char *word)
 			fprintf(t->f,
 			        "%stypeof(COALESCE(\"%s\",0)+?%u)='integer'",
 			        word, c->name, n);
-		word = " AND ";
 	}
 }
 
@@ -104,6 +110,13 @@ static void put_cells(const struct text *t, const char *word)
 		fprintf(t->f, "%s1", word);
 	for (unsigned i = 0; i < t->s->n_cells; i++)
 		fprintf(t->f, "%s\"%s\"", i ? "," : word, cell_name(t, i));
+}
+
+static void put_plain(const struct text *t)
+{
+	for (unsigned i = 0; i < t->s->n_columns; i++)
+		if (t->s->columns[i].role == ROLE_PLAIN)
+			fprintf(t->f, ",\"%s\"", t->s->columns[i].name);
 }
 
 static void put_update(const struct text *t, uint64_t columns)
@@ -189,7 +202,10 @@ char *wbci_sql_text(const struct wbci_schema *s, enum wbci_sql kind,
 		put_cells(&t, " RETURNING ");
 		break;
 	case SQL_SELECT:
+	case SQL_READ:
 		put_cells(&t, "SELECT ");
+		if (kind == SQL_READ)
+			put_plain(&t);
 		fprintf(t.f, " FROM \"%s\"", s->name);
 		put_where(&t, 1);
 		break;

@@ -19,14 +19,17 @@ enum wbci_sql {
 	/* Append a row. */
 	SQL_INSERT,
 	/* Add to counted columns, set plain ones.  Refuses (changes no row)
-	 * when an int64 would become a real or a double infinite. */
+	 * when an int64 would become a real or a double infinite, and where
+	 * there is a text or a blob to be added to. */
 	SQL_UPDATE,
 	/* The same, or a new row with the changes as its values. */
 	SQL_UPSERT,
 	/* A new row with the changes as its values. */
 	SQL_NEW_ROW,
 	/* The values of all cells. */
-	SQL_SELECT
+	SQL_SELECT,
+	/* The same, and behind them those of all plain columns. */
+	SQL_READ
 };
 
 /* All but INSERT answer with the values of all cells of the row, one line for
@@ -34,7 +37,7 @@ enum wbci_sql {
 
 /**
  * wbci_sql_text() - make a statement
- * @columns: at least one but for SELECT, which takes none
+ * @columns: at least one but for SELECT and READ, which take none
  *
  * Return: a text to be freed, or NULL: no memory.
  */

@@ -37,6 +37,15 @@ int wbci_cell_add_double(struct wbci_thread *t, struct entry_shm *e,
 	return 0;
 }
 
+void wbci_cell_set(struct wbci_thread *t, struct entry_shm *e, unsigned cell,
+                   uint64_t total)
+{
+	wbci_mark(t, e);
+	/* ORDER cell.total, release: as in wbci_cell_add_int64().  A swap, so
+	 * that what was released by those before us is so still. */
+	order_xchg_release(wbci_entry_total(e, cell), total);
+}
+
 int wbci_cell_value_int64(uint64_t origin, uint64_t total, int64_t *value)
 {
 	int64_t sum;

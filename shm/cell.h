@@ -111,6 +111,11 @@ static inline int wbci_cell_add_int64(struct wbci_thread *t,
 int wbci_cell_add_double(struct wbci_thread *t, struct entry_shm *e,
                          unsigned cell, double delta, double *total);
 
+/* Set a cell of either type: what was added before counts no more.  @total is
+ * within the bounds that adding keeps. */
+void wbci_cell_set(struct wbci_thread *t, struct entry_shm *e, unsigned cell,
+                   uint64_t total);
+
 /* The current value: origin + total.  WBC_E_UNKNOWN, WBC_E_NOROW, -ERANGE. */
 int wbci_cell_value_int64(uint64_t origin, uint64_t total, int64_t *value);
 int wbci_cell_value_double(uint64_t origin, uint64_t total, double *value);

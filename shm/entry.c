@@ -20,6 +20,14 @@ static uint64_t unknown_origin(const struct wbci_schema *schema, unsigned cell)
 	                                                  : WBCI_INT64_UNKNOWN;
 }
 
+static void init_row(struct row_shm *row)
+{
+	order_store(&row->root, 0);
+	order_store(&row->journaled, 0);
+	order_store(&row->loaded, 0);
+	row->reserved = 0;
+}
+
 /*
  * Make a block an entry of a key: empty, unpublished.  The word comes last,
  * so that whoever finds it LIVE by an old dirty bit finds all cells 0.
@@ -29,6 +37,7 @@ static void init_entry(struct entry_shm *e, const struct wbci_key *k,
 {
 	uint64_t incarnation = (order_load(&e->word) >> 4) + 1;
 	unsigned n = schema->n_cells;
+	unsigned more = wbci_entry_more(n, schema->n_plain != 0);
 	uint16_t len = wbci_key_len(k);
 	uint16_t head = len < WBCI_KEY_INLINE ? len : WBCI_KEY_INLINE;
 
@@ -39,6 +48,7 @@ static void init_entry(struct entry_shm *e, const struct wbci_key *k,
 	memset(e->key + head, 0, (size_t)WBCI_KEY_INLINE - head);
 	e->hash = k->hash;
 	e->n_cells = (uint8_t)n;
+	e->more = (uint8_t)more;
 	memset(e->reserved, 0, sizeof(e->reserved));
 	order_store(&e->base, 0);
 	order_store(&e->extension, 0);
@@ -47,6 +57,8 @@ static void init_entry(struct entry_shm *e, const struct wbci_key *k,
 		order_store(wbci_entry_origin(e, i), unknown_origin(schema, i));
 		order_store(wbci_entry_journaled(e, i), 0);
 	}
+	if (schema->n_plain)
+		init_row((struct row_shm *)(void *)(e->cells + more - 1));
 	if (len > head)
 		memcpy(wbci_entry_tail(e), k->bytes + head, len - head);
 	/* ORDER entry.born, release: whole before it is LIVE. */
@@ -82,7 +94,10 @@ static int64_t make_entry(struct wbci_thread *t, const struct wbci_key *k,
 		return error;
 	error = wbci_block_alloc(
 		t, PAGE_ENTRIES,
-		wbci_entry_bytes(schema->n_cells, wbci_key_len(k)), &offset);
+		wbci_entry_size(wbci_entry_more(schema->n_cells,
+	                                        schema->n_plain != 0),
+	                        wbci_key_len(k)),
+		&offset);
 	if (error)
 		return error;
 	e = wbci_at(&t->client->segment, offset);
@@ -131,11 +146,15 @@ static int enliven(struct wbci_thread *t, const struct wbci_key *k,
 	}
 }
 
-/* The cells that a client is going to use must be there. */
-static int check_cells(const struct wbci_segment *s, struct entry_shm *e,
-                       uint64_t offset, unsigned n)
+/* What a client is going to use must be there. */
+static int check_parts(const struct wbci_segment *s, struct entry_shm *e,
+                       uint64_t offset, const struct wbci_schema *schema)
 {
-	if (e->n_cells != n || !wbci_in_page(s, offset, wbci_entry_bytes(n, 0)))
+	unsigned n = schema->n_cells;
+	unsigned more = wbci_entry_more(n, schema->n_plain != 0);
+
+	if (e->n_cells != n || e->more != more ||
+	    !wbci_in_page(s, offset, wbci_entry_size(more, 0)))
 		return WBC_E_CORRUPT;
 	return 0;
 }
@@ -166,7 +185,7 @@ int wbci_entry_open(struct wbci_thread *t, const struct wbci_key *k,
 			error = enliven(t, k, *e, *offset);
 		}
 		if (!error)
-			error = check_cells(s, *e, *offset, schema->n_cells);
+			error = check_parts(s, *e, *offset, schema);
 		if (!error)
 			return 0;
 		wbci_exit(t);

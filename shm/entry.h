@@ -5,8 +5,8 @@
  * Entries and their cells.
  *
  * who          writes
- * clients      word (FROZEN -> LIVE), stamp, totals
- * the flusher  word, origins, journaled
+ * clients      word (FROZEN -> LIVE), stamp, totals, root
+ * the flusher  word, origins, journaled; root, for what it loads
  *
  * Invariant: an entry is reached through the index or by (offset,
  * incarnation), checked in the section; it is born with all cells 0 and
@@ -31,21 +31,50 @@ static inline uint64_t wbci_entry_word(uint64_t incarnation,
 	return incarnation << 4 | (uint64_t)state;
 }
 
-/* Bytes of an entry with so many cells and such a key. */
-static inline uint64_t wbci_entry_bytes(unsigned n_cells, unsigned key_len)
+/* What stands behind an entry's fixed part: cells, and a row's words. */
+static inline unsigned wbci_entry_more(unsigned n_cells, bool has_row)
+{
+	return (n_cells > 1 ? n_cells - 1 : 0) + has_row;
+}
+
+/* Bytes of an entry with such parts and such a key. */
+static inline uint64_t wbci_entry_size(unsigned more, unsigned key_len)
 {
 	uint64_t tail =
 		key_len > WBCI_KEY_INLINE ? key_len - WBCI_KEY_INLINE : 0;
-	uint64_t more = n_cells > 1 ? n_cells - 1 : 0;
 
 	return sizeof(struct entry_shm) + more * sizeof(struct cell_shm) + tail;
+}
+
+/* The same with so many cells and no plain columns. */
+static inline uint64_t wbci_entry_bytes(unsigned n_cells, unsigned key_len)
+{
+	return wbci_entry_size(wbci_entry_more(n_cells, false), key_len);
 }
 
 /* Where the rest of a long key stands. */
 static inline unsigned char *wbci_entry_tail(struct entry_shm *e)
 {
-	return (unsigned char *)(e->cells +
-	                         (e->n_cells > 1 ? e->n_cells - 1 : 0));
+	return (unsigned char *)(e->cells + e->more);
+}
+
+/**
+ * wbci_entry_row() - the words of a row's plain columns
+ * @offset: of the entry, which is in a page
+ *
+ * Return: NULL if it has none, or what it says of itself makes no sense.
+ */
+static inline struct row_shm *wbci_entry_row(const struct wbci_segment *s,
+                                             struct entry_shm *e,
+                                             uint64_t offset)
+{
+	unsigned n = *(volatile uint8_t *)&e->n_cells;
+	unsigned more = *(volatile uint8_t *)&e->more;
+
+	if (more != wbci_entry_more(n, true) ||
+	    !wbci_in_page(s, offset, wbci_entry_size(more, 0)))
+		return NULL;
+	return (struct row_shm *)(void *)(e->cells + more - 1);
 }
 
 static inline order_u64 *wbci_entry_total(struct entry_shm *e, unsigned cell)

@@ -77,18 +77,18 @@ static struct entry_shm *entry_at(const struct wbci_segment *s,
 
 /*
  * The rest of a long key, or NULL if it would not be inside its page.
- * n_cells may be hostile, so it is loaded once.
+ * What the entry says may be hostile, so it is loaded once.
  */
 static const unsigned char *long_tail(const struct wbci_segment *s,
                                       uint64_t offset, uint16_t len)
 {
 	struct entry_shm *e = wbci_at(s, offset);
-	unsigned n = *(volatile uint8_t *)&e->n_cells;
+	unsigned more = *(volatile uint8_t *)&e->more;
 
-	if (n > WBC_COUNTERS_MAX || len > WBC_KEY_MAX ||
-	    !wbci_in_page(s, offset, wbci_entry_bytes(n, len)))
+	if (len > WBC_KEY_MAX ||
+	    !wbci_in_page(s, offset, wbci_entry_size(more, len)))
 		return NULL;
-	return (const unsigned char *)(e->cells + (n > 1 ? n - 1 : 0));
+	return (const unsigned char *)(e->cells + more);
 }
 
 static bool same_key(const struct wbci_segment *s, const struct wbci_key *k,

@@ -35,7 +35,7 @@
 #include "order.h"
 
 /* Changes whenever an assert in this file must. */
-#define WBCI_LAYOUT_VERSION 4u
+#define WBCI_LAYOUT_VERSION 5u
 
 #define WBCI_MAGIC UINT64_C(0x314d485343425731) /* bytes "1WBCSHM1" */
 #define WBCI_LINE 64u
@@ -336,16 +336,40 @@ struct cell_shm {
 };
 
 /*
+ * A row's plain columns, in an entry of a table that has some.
+ *
+ * root names a tree: a key is a column's number, a byte; its value is
+ *
+ *   0    version of the root that set it; 0 if it was loaded
+ *   8    value_shm, and its bytes
+ *
+ * Clients and the flusher's loader write root, by compare-and-swap; only the
+ * flusher writes the rest.  What is not in the journal yet are the columns whose
+ * version is above journaled.  loaded: seconds of control.now_s when columns were
+ * read from the database, or the first ones that were set were applied; 0: neither
+ * yet.  With WBCI_BASE_ABSENT: the database had no such row.
+ */
+struct row_shm {
+	order_u64 root;
+	order_u64 journaled;
+	order_u32 loaded;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct row_shm) == sizeof(struct cell_shm),
+              "a row's words take the place of a cell");
+
+/*
  * 0    word: incarnation << 4 | state
  * 8    stamp: cycle in which it was last marked dirty
  * 16   total of cell 0            clients
  * 24   origin of cell 0           flusher
  * 32   space u8 | table u8 | key_len u16 | first 28 bytes of the key
  * 64   journaled of cell 0        flusher
- * 72   hash u64 | n_cells u8      immutable
+ * 72   hash u64 | n_cells u8 | more u8: cells and a row_shm from 96 on;
+ *      immutable
  * 84   base: when origins were stored, and whether there is a row; flusher
  * 88   extension block offset, for cells declared after its birth
- * 96   cells 1.. | rest of the key
+ * 96   cells 1.. | row_shm, if the table has plain columns | rest of the key
  *
  * The incarnation never repeats for a block: a (offset, incarnation) that
  * was once valid names this entry and no other.
@@ -363,7 +387,8 @@ struct entry_shm {
 	order_u64 journaled;
 	uint64_t hash;
 	uint8_t n_cells;
-	uint8_t reserved[3];
+	uint8_t more;
+	uint8_t reserved[2];
 	order_u32 base;
 	order_u64 extension;
 	struct cell_shm cells[]; /* cell i + 1 */

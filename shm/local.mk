@@ -34,6 +34,8 @@ shm_libshm_la_SOURCES = \
 	shm/order.h \
 	shm/page.c \
 	shm/page.h \
+	shm/plain.c \
+	shm/plain.h \
 	shm/prune.c \
 	shm/prune.h \
 	shm/reap.c \

@@ -10,6 +10,7 @@
 #include "epoch.h"
 #include "page.h"
 #include "round.h"
+#include "plain.h"
 #include "walk.h"
 
 int wbci_removal_init(struct wbci_removal *r, struct wbci_client *c,
@@ -41,8 +42,19 @@ void wbci_removal_free(struct wbci_removal *r)
 	memset(r, 0, sizeof(*r));
 }
 
+/* Are all plain columns journaled? */
+static bool is_clean_row(const struct wbci_segment *s, struct entry_shm *e,
+                         uint64_t offset)
+{
+	struct row_shm *row = wbci_entry_row(s, e, offset);
+
+	return !row || wbci_tree_version(s, wbci_plain_root(row)) ==
+	                       order_load(&row->journaled);
+}
+
 /* Is all of an entry journaled?  @room: bytes of its block. */
-static bool is_clean(struct entry_shm *e, uint64_t room)
+static bool is_clean(const struct wbci_segment *s, struct entry_shm *e,
+                     uint64_t offset, uint64_t room)
 {
 	unsigned n = *(volatile uint8_t *)&e->n_cells;
 
@@ -54,13 +66,14 @@ static bool is_clean(struct entry_shm *e, uint64_t room)
 		    order_load(wbci_entry_journaled(e, i)))
 			return false;
 	}
-	return true;
+	return is_clean_row(s, e, offset);
 }
 
 static void freeze(struct wbci_removal *r, uint64_t offset, uint64_t room,
                    uint64_t before)
 {
-	struct entry_shm *e = wbci_at(&r->client->segment, offset);
+	const struct wbci_segment *s = &r->client->segment;
+	struct entry_shm *e = wbci_at(s, offset);
 	/* ORDER entry.born, acquire: whole when it is LIVE. */
 	uint64_t word = order_acquire(&e->word);
 
@@ -68,7 +81,7 @@ static void freeze(struct wbci_removal *r, uint64_t offset, uint64_t room,
 	if ((word & 15) == ENTRY_FROZEN)
 		thaw(e, word >> 4);
 	if ((word & 15) != ENTRY_LIVE || order_load(&e->stamp) >= before ||
-	    !is_clean(e, room))
+	    !is_clean(s, e, offset, room))
 		return;
 	/* ORDER entry.state, fence: wbci_epoch_grace() has it, and the grace
 	 * period begins after it. */
@@ -140,6 +153,7 @@ static void remove_entry(struct wbci_removal *r, struct wbci_thread *t,
 	struct wbci_seen seen;
 	struct wbci_key k;
 
+	seen.values = NULL;
 	/* The key, while it is an entry; the grace period has ended, so what
 	 * is not in its cells now was added by somebody who made it LIVE. */
 	if (wbci_seen_entry(s, ref->offset, &seen) != 1 ||
@@ -147,7 +161,8 @@ static void remove_entry(struct wbci_removal *r, struct wbci_thread *t,
 	    seen.state != ENTRY_FROZEN)
 		return;
 	if (memcmp(seen.total, seen.journaled,
-	           seen.n_cells * sizeof(seen.total[0])) != 0) {
+	           seen.n_cells * sizeof(seen.total[0])) != 0 ||
+	    seen.version != seen.version_journaled) {
 		thaw(e, ref->incarnation);
 		return;
 	}
@@ -160,6 +175,9 @@ static void remove_entry(struct wbci_removal *r, struct wbci_thread *t,
 	/* A damaged index may name it elsewhere: then it is never reused. */
 	if (wbci_index_unlink(t, &k, ref->offset) < 0)
 		return;
+	/* Nobody writes to what is DEAD, so the root is the last one. */
+	if (seen.root)
+		wbci_tree_retire(t, seen.root);
 	wbci_block_retire(t, ref->offset);
 	r->removed++;
 	wbci_prune_path(r->pruning, k.hash);

@@ -48,6 +48,7 @@ void wbci_rounds_free(struct wbci_rounds *r)
 	}
 	free_set(r->visit);
 	free(r->place);
+	free(r->values);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -422,9 +423,33 @@ void wbci_round_end(struct wbci_rounds *r)
 		r->all = false;
 }
 
+/* Copy a block, with as much room as its columns need. */
+static int see_block(struct wbci_rounds *r, struct wbci_thread *t,
+                     uint32_t page, unsigned b, struct wbci_seen *seen)
+{
+	static unsigned char none[8];
+	unsigned char *values;
+	int found;
+
+	for (;;) {
+		seen->values = r->values ? r->values : none;
+		seen->values_room = r->values_room;
+		wbci_enter(t);
+		found = wbci_seen_changed(&r->client->segment, page, b, seen);
+		wbci_exit(t);
+		if (found != -E2BIG)
+			return found;
+		/* They may be longer yet when we look again. */
+		values = realloc(r->values, 2 * (size_t)seen->values_bytes);
+		if (!values)
+			return -ENOMEM;
+		r->values = values;
+		r->values_room = 2 * seen->values_bytes;
+	}
+}
+
 int wbci_round_read(struct wbci_rounds *r, wbci_visit_fn *visit, void *arg)
 {
-	const struct wbci_segment *s = &r->client->segment;
 	struct wbci_seen seen;
 	struct wbci_thread *t;
 	int error = wbci_thread(r->client, &t);
@@ -441,10 +466,10 @@ int wbci_round_read(struct wbci_rounds *r, wbci_visit_fn *visit, void *arg)
 			}
 			if (!(p->bits[b / 64] >> (b % 64) & 1))
 				continue;
-			wbci_enter(t);
-			found = wbci_seen_changed(s, p->page, b, &seen);
-			wbci_exit(t);
-			if (found < 0)
+			found = see_block(r, t, p->page, b, &seen);
+			if (found == -ENOMEM)
+				error = found;
+			else if (found < 0)
 				r->corrupt++;
 			else if (found)
 				error = visit(arg, &seen);
@@ -453,17 +478,33 @@ int wbci_round_read(struct wbci_rounds *r, wbci_visit_fn *visit, void *arg)
 	return error;
 }
 
+/* The word that says how far the journal is; NULL: it has none. */
+static order_u64 *cursor_of(const struct wbci_segment *s, struct entry_shm *e,
+                            uint64_t offset, unsigned cell)
+{
+	struct row_shm *row;
+
+	if (cell == WBCI_CURSOR_ROW) {
+		row = wbci_entry_row(s, e, offset);
+		return row ? &row->journaled : NULL;
+	}
+	if (cell >= *(volatile uint8_t *)&e->n_cells ||
+	    !wbci_in_page(s, offset, wbci_entry_bytes(cell + 1, 0)))
+		return NULL;
+	return wbci_entry_journaled(e, cell);
+}
+
 bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
                       unsigned cell, uint64_t total)
 {
 	const struct wbci_segment *s = &c->segment;
 	struct wbci_thread *t;
 	struct entry_shm *e;
+	order_u64 *cursor = NULL;
 	uint64_t word;
-	bool moved = false;
 
-	if (wbci_thread(c, &t) || cell >= WBC_COUNTERS_MAX ||
-	    !wbci_in_page(s, ref.offset, wbci_entry_bytes(cell + 1, 0)))
+	if (wbci_thread(c, &t) || cell > WBCI_CURSOR_ROW ||
+	    !wbci_in_page(s, ref.offset, sizeof(*e)))
 		return false;
 	e = wbci_at(s, ref.offset);
 	wbci_enter(t);
@@ -472,13 +513,12 @@ bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
 	 * entry, perhaps right now.  Relaxed: who collected it, we or a dead
 	 * flusher before us, found it whole. */
 	word = order_load(&e->word);
-	if ((word == wbci_entry_word(ref.incarnation, ENTRY_LIVE) ||
-	     word == wbci_entry_word(ref.incarnation, ENTRY_FROZEN)) &&
-	    cell < e->n_cells) {
-		/* Relaxed: only the flusher reads it. */
-		order_store(wbci_entry_journaled(e, cell), total);
-		moved = true;
-	}
+	if (word == wbci_entry_word(ref.incarnation, ENTRY_LIVE) ||
+	    word == wbci_entry_word(ref.incarnation, ENTRY_FROZEN))
+		cursor = cursor_of(s, e, ref.offset, cell);
+	/* Relaxed: only the flusher reads it. */
+	if (cursor)
+		order_store(cursor, total);
 	wbci_exit(t);
-	return moved;
+	return cursor != NULL;
 }

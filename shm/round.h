@@ -53,6 +53,8 @@ struct wbci_rounds {
 	uint64_t cycle;     /* the round in progress */
 	uint64_t least;     /* its number may not be below */
 	uint64_t corrupt;   /* blocks that failed a check so far */
+	unsigned char *values; /* room for what an entry's columns are set to */
+	uint32_t values_room;
 };
 
 /* A copy of an entry, checked; the flusher works with nothing else. */
@@ -69,6 +71,17 @@ struct wbci_seen {
 	uint64_t total[WBC_COUNTERS_MAX];
 	uint64_t journaled[WBC_COUNTERS_MAX];
 	unsigned char key[WBC_KEY_MAX];
+	/* Plain columns, of a row that has some. */
+	bool has_row;
+	uint8_t n_values; /* columns that are not journaled */
+	uint32_t values_bytes;
+	uint64_t root;
+	uint64_t version; /* of root */
+	uint64_t version_journaled;
+	/* The caller's room for those columns, as record.h has values; or
+	 * NULL: they are not wanted, nor counted. */
+	unsigned char *values;
+	uint32_t values_room;
 };
 
 typedef int wbci_visit_fn(void *arg, const struct wbci_seen *seen);
@@ -100,7 +113,8 @@ int wbci_round_begin(struct wbci_rounds *r);
  * wbci_round_read() - visit every entry that may have changed
  * @visit: called outside of sections with a copy; a negative result ends it
  *
- * Only entries with a cell whose total is not its journaled are visited.
+ * Only entries with news are visited: a cell whose total is not its journaled,
+ * or plain columns of a version that is not.
  *
  * Return: 0, or what @visit returned.
  */
@@ -114,8 +128,13 @@ int wbci_round_read(struct wbci_rounds *r, wbci_visit_fn *visit, void *arg);
  */
 void wbci_round_end(struct wbci_rounds *r);
 
+/* In place of a cell: the version of the plain columns. */
+#define WBCI_CURSOR_ROW WBC_COUNTERS_MAX
+
 /**
  * wbci_cursor_move() - journaled = total, for a cell of an entry
+ * @cell: or WBCI_CURSOR_ROW: then @total is a version
+ *
  * Return: true, or false if the entry is not that one any more.
  */
 bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
@@ -126,7 +145,8 @@ bool wbci_cursor_move(struct wbci_client *c, struct wbci_ref ref,
  * @page, @b: block b of a page
  *
  * Return: 1 if it was copied, 0 if it is no entry or has nothing that is not
- * journaled, or WBC_E_CORRUPT.
+ * journaled, -E2BIG if its columns need seen->values_bytes of room, or
+ * WBC_E_CORRUPT.
  */
 int wbci_seen_changed(const struct wbci_segment *s, uint32_t page, unsigned b,
                       struct wbci_seen *seen);

@@ -300,6 +300,7 @@ static int number_column(const struct cursor *c, struct wbci_schema *s,
 		column->index = s->n_cells;
 		s->cell_column[s->n_cells++] = s->n_columns;
 	}
+	s->n_plain += column->role == ROLE_PLAIN;
 	s->n_columns++;
 	return 0;
 }

@@ -47,6 +47,7 @@ struct wbci_schema {
 	uint8_t n_columns;
 	uint8_t n_keys;
 	uint8_t n_cells;
+	uint8_t n_plain; /* columns that are neither */
 	uint8_t on_missing;
 	uint8_t key_column[WBC_COLUMNS_MAX];   /* column of key i */
 	uint8_t cell_column[WBC_COUNTERS_MAX]; /* column of cell i */

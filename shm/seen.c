@@ -5,10 +5,12 @@
  * Copies of entries, for the flusher and for tools: words are loaded once,
  * checked, and used from the copy alone.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "../api/wbc_error.h"
 #include "page.h"
+#include "plain.h"
 #include "round.h"
 
 /* The entry that is block b of a page, if there can be one. */
@@ -50,7 +52,7 @@ static void copy_key(struct entry_shm *e, struct wbci_seen *seen)
 {
 	unsigned head = seen->key_len < WBCI_KEY_INLINE ? seen->key_len
 	                                                : WBCI_KEY_INLINE;
-	unsigned more = seen->n_cells > 1 ? seen->n_cells - 1 : 0;
+	unsigned more = wbci_entry_more(seen->n_cells, seen->has_row);
 
 	memcpy(seen->key, e->key, head);
 	if (seen->key_len > head)
@@ -58,7 +60,55 @@ static void copy_key(struct entry_shm *e, struct wbci_seen *seen)
 		       seen->key_len - head);
 }
 
-/* 1: copied; 0: no entry, or not wanted; WBC_E_CORRUPT. */
+/* Which parts it has, as far as they are inside of its block. */
+static bool copy_parts(struct entry_shm *e, uint64_t room,
+                       struct wbci_seen *seen)
+{
+	unsigned more = *(volatile uint8_t *)&e->more;
+
+	seen->n_cells = *(volatile uint8_t *)&e->n_cells;
+	seen->has_row = more != wbci_entry_more(seen->n_cells, false);
+	return seen->n_cells <= WBC_COUNTERS_MAX &&
+	       more == wbci_entry_more(seen->n_cells, seen->has_row) &&
+	       wbci_entry_size(more, 0) <= room;
+}
+
+/* Which version of the plain columns there is.  True if that is news. */
+static bool copy_version(const struct wbci_segment *s, struct entry_shm *e,
+                         struct wbci_seen *seen)
+{
+	struct row_shm *row = wbci_entry_row(s, e, seen->ref.offset);
+
+	seen->root = seen->version = seen->version_journaled = 0;
+	if (!seen->has_row || !row)
+		return false;
+	/* Relaxed: the flusher's own. */
+	seen->version_journaled = order_load(&row->journaled);
+	/* An acquire, so lanes are read after it, as after a total. */
+	seen->root = wbci_plain_root(row);
+	seen->version = wbci_tree_version(s, seen->root);
+	return seen->version != seen->version_journaled;
+}
+
+/* The columns themselves, where they are wanted: 0, -E2BIG, WBC_E_CORRUPT. */
+static int copy_values(const struct wbci_segment *s, struct wbci_seen *seen)
+{
+	uint64_t bytes = 0;
+	unsigned n = 0;
+	int error = 0;
+
+	if (seen->values && seen->has_row &&
+	    seen->version != seen->version_journaled)
+		error = wbci_plain_collect(s, seen->root,
+		                           seen->version_journaled, false,
+		                           seen->values, seen->values_room,
+		                           &bytes, &n);
+	seen->values_bytes = (uint32_t)bytes;
+	seen->n_values = (uint8_t)n;
+	return error;
+}
+
+/* 1: copied; 0: no entry, or not wanted; -E2BIG; WBC_E_CORRUPT. */
 static int see(const struct wbci_segment *s, uint32_t page, unsigned b,
                bool changed_only, struct wbci_seen *seen)
 {
@@ -66,6 +116,8 @@ static int see(const struct wbci_segment *s, uint32_t page, unsigned b,
 	struct entry_shm *e = block_entry(s, page, b, &seen->ref.offset, &room);
 	uint64_t word;
 	unsigned state;
+	bool changed;
+	int error;
 
 	if (!e)
 		return 0;
@@ -76,11 +128,11 @@ static int see(const struct wbci_segment *s, uint32_t page, unsigned b,
 		return 0;
 	seen->ref.incarnation = word >> 4;
 	seen->state = (uint8_t)state;
-	seen->n_cells = e->n_cells;
-	if (seen->n_cells > WBC_COUNTERS_MAX ||
-	    wbci_entry_bytes(seen->n_cells, 0) > room)
+	if (!copy_parts(e, room, seen))
 		return WBC_E_CORRUPT;
-	if (!copy_cells(e, seen) && changed_only)
+	changed = copy_cells(e, seen);
+	changed |= copy_version(s, e, seen);
+	if (!changed && changed_only)
 		return 0;
 	seen->stamp = order_load(&e->stamp);
 	seen->space = e->space;
@@ -88,10 +140,12 @@ static int see(const struct wbci_segment *s, uint32_t page, unsigned b,
 	seen->key_len = e->key_len;
 	seen->hash = e->hash;
 	if (seen->key_len > WBC_KEY_MAX ||
-	    wbci_entry_bytes(seen->n_cells, seen->key_len) > room)
+	    wbci_entry_size(wbci_entry_more(seen->n_cells, seen->has_row),
+	                    seen->key_len) > room)
 		return WBC_E_CORRUPT;
 	copy_key(e, seen);
-	return 1;
+	error = copy_values(s, seen);
+	return error ? error : 1;
 }
 
 /* Still the same entry?  In a section it is; a tool has none. */

@@ -9,6 +9,7 @@
 
 #include "epoch.h"
 #include "entry.h"
+#include "plain.h"
 #include "walk.h"
 
 #define BITMAP_BYTES (WBCI_BITMAP_WORDS * sizeof(uint64_t))
@@ -131,6 +132,31 @@ static bool mark(struct wbci_sweep *sw, uint64_t offset, uint64_t bytes)
 	return true;
 }
 
+static bool mark_block(void *arg, uint64_t offset, uint64_t bytes)
+{
+	return mark(arg, offset, bytes);
+}
+
+/* All that hangs on an entry.  False: it was marked before. */
+static bool mark_parts(struct wbci_sweep *sw, struct entry_shm *e,
+                       uint64_t offset)
+{
+	const struct wbci_segment *s = &sw->client->segment;
+	struct row_shm *row = wbci_entry_row(s, e, offset);
+	uint64_t extension = order_load(&e->extension);
+	uint64_t root;
+
+	if (!mark(sw, offset, sizeof(*e)))
+		return false;
+	if (extension)
+		mark(sw, extension, 1);
+	/* What an update puts in its place is new, or hangs on this one. */
+	root = wbci_plain_root(row);
+	if (root && wbci_tree_visit(s, root, mark_block, sw))
+		sw->corrupt++;
+	return true;
+}
+
 /*
  * An entry that a word names.  False: it is dead, and the word names something
  * else by now: look at it again.
@@ -139,7 +165,6 @@ static bool mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
 {
 	const struct wbci_segment *s = &sw->client->segment;
 	uint64_t offset = wbci_ref_offset(word);
-	uint64_t extension;
 	struct entry_shm *e;
 
 	if (!wbci_in_page(s, offset, sizeof(*e))) {
@@ -155,10 +180,7 @@ static bool mark_entry(struct wbci_sweep *sw, order_u64 *at, uint64_t word)
 	 * by it. */
 	if ((order_load(&e->word) & 15) == ENTRY_DEAD)
 		return order_cas_relaxed(at, &word, INDEX_EMPTY);
-	mark(sw, offset, sizeof(*e));
-	extension = order_load(&e->extension);
-	if (extension)
-		mark(sw, extension, 1);
+	mark_parts(sw, e, offset);
 	return true;
 }
 
@@ -195,7 +217,7 @@ static struct node_shm *mark_word(struct wbci_sweep *sw, order_u64 *at,
 	if ((word & 3) == INDEX_ENTRY) {
 		/* Whatever somebody makes of the word, it stays in use. */
 		if (looks == LOOKS_MOST)
-			mark(sw, offset, sizeof(struct entry_shm));
+			mark_parts(sw, wbci_at(s, offset), offset);
 		return NULL;
 	}
 	/* Closing: left by a flusher that died, or ours: then it is found

@@ -52,11 +52,13 @@ FLUSHER_TESTS = \
 	tests/crash/locked \
 	tests/crash/lost \
 	tests/crash/million \
+	tests/crash/mistaken \
 	tests/crash/namespaces \
 	tests/crash/options \
 	tests/crash/order \
 	tests/crash/points \
 	tests/crash/pressure \
+	tests/crash/columns \
 	tests/crash/reads \
 	tests/crash/refused \
 	tests/crash/requests \
@@ -66,6 +68,7 @@ FLUSHER_TESTS = \
 	tests/crash/threads \
 	tests/crash/tight \
 	tests/crash/types \
+	tests/sink/types \
 	tests/sink/updates \
 	tests/unit/rowset \
 	tests/unit/unapplied
@@ -90,6 +93,7 @@ SCRIPT_TESTS = \
 	tests/abi/promises.sh \
 	tests/abi/symbols.sh \
 	tests/abi/warnings.sh \
+	tests/crash/mistakes.sh \
 	tests/tap/selftest.sh \
 	tests/tools/bench.bats \
 	tests/tools/check.bats \
@@ -108,9 +112,19 @@ SOAK_TESTS += tests/crash/instants tests/crash/points tests/crash/storm \
 endif
 
 # What several tests include.
-TEST_SHARED = \
+MISTAKES = \
+	tests/crash/mistakes/05-sent-again.patch \
+	tests/crash/mistakes/06-lanes-first.patch \
+	tests/crash/mistakes/08-cursors-early.patch \
+	tests/crash/mistakes/08b-cursors-not-redone.patch \
+	tests/crash/mistakes/10-gate-not-awaited.patch \
+	tests/crash/mistakes/12-start-without-the-journal.patch \
+	tests/crash/mistakes/14-refused-stays.patch
+
+TEST_SHARED = $(MISTAKES) \
 	tests/crash/install.sh \
 	tests/crash/victim.c \
+	tests/sink/bed.h \
 	tests/tools/common.bash \
 	tests/unit/child.h \
 	tests/unit/dice.h \
@@ -174,11 +188,13 @@ tests_crash_lingering_LDADD = $(CRASH_LIBS)
 tests_crash_locked_LDADD = $(CRASH_LIBS)
 tests_crash_lost_LDADD = $(CRASH_LIBS)
 tests_crash_million_LDADD = $(CRASH_LIBS)
+tests_crash_mistaken_LDADD = $(CRASH_LIBS)
 tests_crash_namespaces_LDADD = $(CRASH_LIBS)
 tests_crash_options_LDADD = $(CRASH_LIBS)
 tests_crash_order_LDADD = $(CRASH_LIBS)
 tests_crash_points_LDADD = $(CRASH_LIBS)
 tests_crash_reads_LDADD = $(CRASH_LIBS)
+tests_crash_columns_LDADD = $(CRASH_LIBS)
 tests_crash_pressure_LDADD = $(CRASH_LIBS)
 tests_crash_refused_LDADD = $(CRASH_LIBS)
 tests_crash_requests_LDADD = $(CRASH_LIBS)
@@ -193,6 +209,8 @@ tests_crash_storm_SOURCES = \
 tests_crash_storm_LDADD = $(CRASH_LIBS)
 tests_crash_takeover_LDADD = $(CRASH_LIBS)
 tests_crash_tight_LDADD = $(CRASH_LIBS)
+tests_sink_types_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_sink_types_LDADD = $(FLUSHER_TEST_LIBS)
 tests_sink_updates_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_sink_updates_LDADD = $(FLUSHER_TEST_LIBS)
 tests_unit_rowset_LDADD = $(FLUSHER_TEST_LIBS)
@@ -278,6 +296,7 @@ endif
 
 TEST_TIMEOUTS = tests/abi/arm64.sh=1800 tests/abi/musl.sh=1800 \
 	tests/crash/instants=900 tests/crash/kills=1200 tests/crash/million=600 \
+	tests/abi/arm64.sh=900 tests/abi/musl.sh=900 tests/abi/warnings.sh=900 \
 	tests/crash/storm=900 tests/crash/sweep=600 tests/mc/twins.sh=900
 
 TEST_EXTENSIONS = .bats .sh
@@ -289,13 +308,22 @@ SH_LOG_COMPILER = $(BOUNDED) $(BASH_SHELL)
 BATS_LOG_DRIVER = $(TAP_DRIVER)
 BATS_LOG_COMPILER = $(BOUNDED) $(BATS) --tap
 
+# How mistakes.sh builds the flusher with other sources.
+FLUSHER_ENVIRONMENT = \
+	WBC_FLUSHER_CC='$(CC) $(DEFS) -include $(abs_top_builddir)/config.h \
+		-D_GNU_SOURCE $(CFLAGS) $(COMMON_CFLAGS) $(SQLITE_CFLAGS) \
+		$(LMDB_CFLAGS) $(URCU_CFLAGS) $(INIH_CFLAGS)'; \
+	export WBC_FLUSHER_CC; \
+	WBC_FLUSHER_LIBS='$(SQLITE_LIBS) $(LMDB_LIBS) $(URCU_LIBS) \
+		$(INIH_LIBS) $(LIBS) -lm'; export WBC_FLUSHER_LIBS;
+
 AM_TESTS_ENVIRONMENT = \
 	WBC_BUILD='$(abs_top_builddir)'; export WBC_BUILD; \
 	WBC_SRC='$(abs_top_srcdir)'; export WBC_SRC; \
 	WBC_SANITIZE='$(WBC_SANITIZE)'; export WBC_SANITIZE; \
 	WBC_TEST_TIMEOUTS='$(TEST_TIMEOUTS)'; export WBC_TEST_TIMEOUTS; \
 	PATH='$(abs_top_builddir)/flusher:$(abs_top_builddir)/tools':"$$PATH"; \
-	export PATH; $(MC_ENVIRONMENT)
+	export PATH; $(MC_ENVIRONMENT) $(FLUSHER_ENVIRONMENT)
 
 EXTRA_DIST += tests/tap/promises.sh tests/tap/soak.sh tests/tap/summary.sh \
 	tests/tap/tap.sh \

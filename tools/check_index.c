@@ -9,13 +9,17 @@
  */
 #include "check.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../shm/cell.h"
 #include "../shm/index.h"
 #include "../shm/key.h"
+#include "../shm/plain.h"
+#include "../shm/record.h"
 
 const char check_table[] = "table";
 const char check_index[] = "index";
@@ -109,6 +113,56 @@ static void check_cells(struct check_pass *p, const struct wbci_schema *schema,
 	}
 }
 
+static bool reach_block(void *arg, uint64_t offset, uint64_t bytes)
+{
+	return check_reach(arg, offset, PAGE_BLOCKS, bytes, "row");
+}
+
+/* All values that a row's columns are set to, or NULL. */
+static unsigned char *copy_columns(const struct wbci_segment *s, uint64_t root,
+                                   uint64_t *bytes, unsigned *n)
+{
+	unsigned char *values;
+	int error = wbci_plain_collect(s, root, 0, true, NULL, 0, bytes, n);
+
+	if (error && error != -E2BIG)
+		return NULL;
+	values = malloc(*bytes + 8);
+	if (!values || !wbci_plain_collect(s, root, 0, true, values, *bytes,
+	                                   bytes, n))
+		return values;
+	free(values);
+	return NULL;
+}
+
+/* The tree of a row, and what is in it. */
+static void check_columns(struct check_pass *p,
+                          const struct wbci_schema *schema,
+                          const struct wbci_seen *e)
+{
+	struct wbc_value values[WBC_COLUMNS_MAX];
+	uint8_t columns[WBC_COLUMNS_MAX];
+	unsigned char *copy;
+	uint64_t bytes = 0;
+	unsigned n = 0;
+
+	if (e->version < e->version_journaled)
+		check_say(p, check_entry, e->ref.offset,
+		          "entry %#" PRIx64 ": version %" PRIu64 " of its row "
+		          "is journaled, but it came to %" PRIu64 " only",
+		          e->ref.offset, e->version_journaled, e->version);
+	if (e->root == 0)
+		return;
+	copy = copy_columns(p->s, e->root, &bytes, &n);
+	if (wbci_tree_visit(p->s, e->root, reach_block, p) || !copy ||
+	    wbci_values_parse(schema, copy, bytes, n, values, columns))
+		check_say(p, check_entry, e->ref.offset,
+		          "entry %#" PRIx64 ": what the columns of its row in "
+		          "table %s are set to is damaged",
+		          e->ref.offset, schema->name);
+	free(copy);
+}
+
 /* What must hold of a row's key and cells, by its table. */
 static void check_row(struct check_pass *p, const struct wbci_seen *e)
 {
@@ -139,7 +193,16 @@ static void check_row(struct check_pass *p, const struct wbci_seen *e)
 		          table->schema.n_cells);
 		return;
 	}
+	if (e->has_row != (table->schema.n_plain != 0)) {
+		check_say(p, check_entry, e->ref.offset,
+		          "entry %#" PRIx64 ": it has %s for plain columns, "
+		          "against its table %s",
+		          e->ref.offset, e->has_row ? "a place" : "no place",
+		          table->label);
+		return;
+	}
 	check_cells(p, &table->schema, e);
+	check_columns(p, &table->schema, e);
 	if (wbci_key_decode(&table->schema, e->key, e->key_len, values, text))
 		check_say(p, check_entry, e->ref.offset,
 		          "entry %#" PRIx64 ": its key is none of table %s",

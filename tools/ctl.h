@@ -17,13 +17,23 @@
 int ctl_create(const struct cli_command *c, int argc, char **argv);
 int ctl_rm(const struct cli_command *c, int argc, char **argv);
 int ctl_add(const struct cli_command *c, int argc, char **argv);
+int ctl_update(const struct cli_command *c, int argc, char **argv);
 int ctl_insert(const struct cli_command *c, int argc, char **argv);
 int ctl_read(const struct cli_command *c, int argc, char **argv);
 int ctl_flush(const struct cli_command *c, int argc, char **argv);
 int ctl_sync(const struct cli_command *c, int argc, char **argv);
 
-/* Attach to the segment; CLI_OK, or another status, said so. */
-int ctl_open(const char *segment, struct wbc **c);
+/* How long a row that the database must be asked for is waited for, if
+ * --timeout does not say: as long as the library waits by itself. */
+#define CTL_LOAD_MS INT64_C(1000)
+
+/**
+ * ctl_open() - attach to the segment
+ * @load_ms: what reads rows waits so long for the flusher; 0: not at all
+ *
+ * Return: CLI_OK, or another status, said so.
+ */
+int ctl_open(const char *segment, int64_t load_ms, struct wbc **c);
 
 struct ctl_table {
 	struct wbc_table *t;
@@ -51,13 +61,15 @@ struct ctl_row {
 };
 
 /**
- * ctl_row_open() - what add, insert and read begin with
- * @argv: TABLE ARGUMENTS, or ARGUMENTS if there is a @spec
+ * ctl_row_open() - what add, update, insert and read begin with
+ * @load_ms: see ctl_open()
+ * @argv:    TABLE ARGUMENTS, or ARGUMENTS if there is a @spec
  *
  * Return: CLI_OK, and ctl_row_close() is due; or another status, said so.
  */
 int ctl_row_open(struct ctl_row *r, const struct cli_command *command,
-                 const char *segment, const char *spec, int argc, char **argv);
+                 const char *segment, const char *spec, int64_t load_ms,
+                 int argc, char **argv);
 void ctl_row_close(struct ctl_row *r);
 
 /**

@@ -41,7 +41,7 @@ static int parse_all(struct add *a)
 		} else {
 			return cli_fail(cli_status(WBC_E_COLUMN),
 			                "add: %s: the column is not counted; "
-			                "only insert sets it (%s)",
+			                "insert and update set it (%s)",
 			                c->name, wbc_error_name(WBC_E_COLUMN));
 		}
 	}
@@ -100,17 +100,20 @@ int ctl_add(const struct cli_command *c, int argc, char **argv)
 {
 	struct add a = {.get = false};
 	const char *segment, *spec = NULL;
+	int64_t timeout_ms = CTL_LOAD_MS;
 	const struct cli_option options[] = {
 		{"table", 't', CLI_TEXT, &spec, "SPEC",
 	         "declare the table, instead of TABLE"},
 		{"get", 'g', CLI_FLAG, &a.get, NULL,
 	         "print the counters' new values"},
+		{"timeout", 0, CLI_DURATION, &timeout_ms, "TIME",
+	         "with --get, wait so long for it (default: 1s)"},
 	};
-	int rc = cli_parse(c, options, 2, &segment, &argc, argv);
+	int rc = cli_parse(c, options, 3, &segment, &argc, argv);
 
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
-	rc = ctl_row_open(&a.row, c, segment, spec, argc, argv);
+	rc = ctl_row_open(&a.row, c, segment, spec, timeout_ms, argc, argv);
 	if (rc != CLI_OK)
 		return rc;
 	rc = parse_all(&a);

@@ -91,7 +91,7 @@ int ctl_flush(const struct cli_command *c, int argc, char **argv)
 	if (argc && connection)
 		return cli_usage(c, "%s: a table or --connection, not both",
 		                 argv[0]);
-	rc = ctl_open(segment, &handle);
+	rc = ctl_open(segment, CTL_LOAD_MS, &handle);
 	if (rc != CLI_OK)
 		return rc;
 	rc = flush(handle, argc ? argv[0] : NULL, connection, timeout_ms);
@@ -114,7 +114,7 @@ int ctl_sync(const struct cli_command *c, int argc, char **argv)
 		return rc == CLI_HELPED ? CLI_OK : rc;
 	if (argc)
 		return cli_usage(c, "%s: no argument is expected", argv[0]);
-	rc = ctl_open(segment, &handle);
+	rc = ctl_open(segment, CTL_LOAD_MS, &handle);
 	if (rc != CLI_OK)
 		return rc;
 	rc = wbc_sync(handle, (int)timeout_ms);

@@ -53,7 +53,7 @@ int ctl_insert(const struct cli_command *c, int argc, char **argv)
 
 	if (rc != CLI_OK)
 		return rc == CLI_HELPED ? CLI_OK : rc;
-	rc = ctl_row_open(&in.row, c, segment, spec, argc, argv);
+	rc = ctl_row_open(&in.row, c, segment, spec, CTL_LOAD_MS, argc, argv);
 	if (rc != CLI_OK)
 		return rc;
 	rc = parse_all(&in, &nulls);

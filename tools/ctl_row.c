@@ -14,7 +14,7 @@
 #include "value.h"
 #include "view.h"
 
-int ctl_open(const char *segment, struct wbc **c)
+int ctl_open(const char *segment, int64_t load_ms, struct wbc **c)
 {
 	struct wbc_options options = WBC_OPTIONS_INIT;
 	char address[CLI_ADDRESS_MAX];
@@ -25,6 +25,7 @@ int ctl_open(const char *segment, struct wbc **c)
 		return rc;
 	options.message = message;
 	options.message_size = sizeof(message);
+	options.load_wait_ms = load_ms ? (int32_t)load_ms : -1;
 	rc = wbc_open(c, address, &options);
 	return rc ? cli_error(rc, "open", address, message) : CLI_OK;
 }
@@ -100,7 +101,8 @@ int ctl_table(struct wbc *c, const char *name, const char *spec,
 }
 
 int ctl_row_open(struct ctl_row *r, const struct cli_command *command,
-                 const char *segment, const char *spec, int argc, char **argv)
+                 const char *segment, const char *spec, int64_t load_ms,
+                 int argc, char **argv)
 {
 	int rc;
 
@@ -108,7 +110,7 @@ int ctl_row_open(struct ctl_row *r, const struct cli_command *command,
 	if (!spec &&
 	    (argc < 1 || (strchr(argv[0], '=') && !strchr(argv[0], '('))))
 		return cli_usage(command, "no table was named");
-	rc = ctl_open(segment, &r->c);
+	rc = ctl_open(segment, load_ms, &r->c);
 	if (rc != CLI_OK)
 		return rc;
 	rc = ctl_table(r->c, spec ? NULL : argv[0], spec, &r->table);

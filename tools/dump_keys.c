@@ -27,7 +27,7 @@
 /* A row to be printed: the part of an entry's copy that is in use. */
 struct row {
 	uint64_t offset;
-	bool marked;
+	bool dirty; /* marked, or with news that no round has seen */
 	uint8_t table;
 	uint8_t n_cells;
 	uint16_t key_len;
@@ -76,7 +76,7 @@ static bool matches(const struct keys *k, const struct wbci_schema *schema,
 	return fnmatch(k->glob, text, 0) == 0;
 }
 
-static int keep_row(struct keys *k, const struct wbci_seen *e, bool marked)
+static int keep_row(struct keys *k, const struct wbci_seen *e, bool dirty)
 {
 	struct row *row =
 		malloc(sizeof(*row) +
@@ -94,7 +94,7 @@ static int keep_row(struct keys *k, const struct wbci_seen *e, bool marked)
 		return -ENOMEM;
 	}
 	row->offset = e->ref.offset;
-	row->marked = marked;
+	row->dirty = dirty;
 	row->table = e->table;
 	row->n_cells = e->n_cells;
 	row->key_len = e->key_len;
@@ -115,7 +115,7 @@ static int take_step(void *arg, const struct wbci_step *step)
 	const struct view_table *table;
 	struct wbci_seen e;
 	struct keys *k = arg;
-	bool marked;
+	bool dirty;
 	int rc;
 
 	if (step->tag != INDEX_ENTRY || step->known)
@@ -136,12 +136,12 @@ static int take_step(void *arg, const struct wbci_step *step)
 		k->unreadable++;
 		return 0;
 	}
-	marked = wbci_entry_marked(k->s, step->target);
-	if (k->dirty && !marked && !view_changed(&e))
+	dirty = wbci_entry_marked(k->s, step->target) || view_changed(&e);
+	if (k->dirty && !dirty)
 		return 0;
 	if (!matches(k, &table->schema, values))
 		return 0;
-	return keep_row(k, &e, marked);
+	return keep_row(k, &e, dirty);
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -216,7 +216,7 @@ static void put_row(struct grid *g, const struct keys *k, const struct row *row)
 	struct view_cell c;
 
 	unpack(k, row, &e, values, text);
-	grid_put(g, "%s", row->marked || view_changed(&e) ? "*" : "");
+	grid_put(g, "%s", row->dirty ? "*" : "");
 	for (unsigned i = 0; i < schema->n_keys; i++)
 		put_key(g, &values[i]);
 	for (unsigned i = 0; i < e.n_cells; i++) {
@@ -337,7 +337,7 @@ static void json_row(struct json *j, const struct keys *k,
 		json_cell(j, schema->columns[schema->cell_column[i]].name, &c);
 	}
 	json_end(j);
-	json_bool(j, "dirty", row->marked || view_changed(&e));
+	json_bool(j, "dirty", row->dirty);
 	json_end(j);
 }
 

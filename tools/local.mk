@@ -42,7 +42,8 @@ tools_libctl_la_SOURCES = \
 	tools/ctl_insert.c \
 	tools/ctl_read.c \
 	tools/ctl_rm.c \
-	tools/ctl_row.c
+	tools/ctl_row.c \
+	tools/ctl_update.c
 
 bin_PROGRAMS += tools/wbc-shmdump
 tools_wbc_shmdump_SOURCES = tools/shmdump.c

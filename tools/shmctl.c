@@ -23,10 +23,15 @@ static const struct cli_command commands[] = {
          "  wbc-shmctl insert -s app log file=x bytes=12\n\n"
          "A blob is written in hexadecimal digits.",
          ctl_insert},
-	{"read", "TABLE KEY=VALUE... [COUNTER...]",
-         "Print counters of one row: the database's value and all pending.",
+	{"update", "TABLE KEY=VALUE... COLUMN=VALUE...",
+         "Set columns of one row.",
+         "  wbc-shmctl update -s app users id=7 name=Ann seen=2026-01-31\n\n"
+         "Columns that are not counted change at once; counters one by one.",
+         ctl_update},
+	{"read", "TABLE KEY=VALUE... [COLUMN...]",
+         "Print columns of one row: the database's values and all pending.",
          "  wbc-shmctl read -s app words word=hello n\n\n"
-         "One counter is printed as its bare value, several as NAME=VALUE.",
+         "One column is printed as its bare value, several as NAME=VALUE.",
          ctl_read},
 	{"flush", "[TABLE|--connection NAME] [--timeout TIME]",
          "Write a table, or all, to the database now; say what became of it.",

@@ -109,6 +109,7 @@ int view_entry(const struct wbci_segment *s, uint64_t offset,
 {
 	int rc = 0;
 
+	e->values = NULL;
 	/* 0 is also an entry whose word changed while it was copied. */
 	for (unsigned i = 0; i < 8 && rc == 0; i++)
 		rc = wbci_seen_entry(s, offset, e);
@@ -153,7 +154,7 @@ bool view_changed(const struct wbci_seen *e)
 	for (unsigned i = 0; i < e->n_cells; i++)
 		if (e->total[i] != e->journaled[i])
 			return true;
-	return false;
+	return e->version != e->version_journaled;
 }
 
 void view_hex(char *text, const void *bytes, size_t n)

@@ -13,6 +13,7 @@
 
 #include "shm/cell.h"
 #include "shm/lane.h"
+#include "shm/plain.h"
 #include "shm/record.h"
 #include "shm/round.h"
 #include "shm/sweep.h"
@@ -134,6 +135,7 @@ static void mix_bytes(int64_t *sum, const void *p, size_t n)
 }
 
 struct reading {
+	const struct wbci_segment *s;
 	struct facts *f;
 	const char *key;
 	int64_t rows_sum;
@@ -146,6 +148,24 @@ static bool is_key(const struct reading *r, const struct wbci_seen *e)
 	return e->key_len == len && !memcmp(e->key, r->key, len);
 }
 
+/* The note that an update set is one of the two, to the last byte. */
+static int check_note(const struct wbci_segment *s, const struct wbci_seen *e)
+{
+	const struct wbc_value is_one[2] = {op_note(), op_large_note()};
+	static unsigned char bytes[8192];
+	struct wbci_plain p;
+
+	if (wbci_plain_find(s, e->root, OPS_NOTE, &p) ||
+	    p.head.bytes > sizeof(bytes) || wbci_plain_copy(s, &p, bytes))
+		return -1;
+	for (unsigned i = 0; i < 2; i++)
+		if (p.head.type == WBC_TEXT &&
+		    p.head.bytes == is_one[i].bytes &&
+		    !memcmp(bytes, is_one[i].v.p, is_one[i].bytes))
+			return 0;
+	return -1;
+}
+
 /* The order in which rows are met is not theirs: sums are added. */
 static int read_row(void *arg, const struct wbci_seen *e)
 {
@@ -155,6 +175,7 @@ static int read_row(void *arg, const struct wbci_seen *e)
 
 	for (unsigned i = 0; i < e->n_cells; i++)
 		is_empty &= e->total[i] == 0;
+	is_empty &= e->version == 0;
 	if (is_empty)
 		return 0;
 	if (is_key(r, e) && e->n_cells > OPS_X) {
@@ -162,13 +183,15 @@ static int read_row(void *arg, const struct wbci_seen *e)
 		r->f->n[FACT_DOUBLE] +=
 			(int64_t)(2 * wbci_double_of(e->total[OPS_X - 1]));
 		r->rows_sum += (int64_t)e->total[OPS_M - 1];
-		return 0;
+		r->f->n[FACT_UPDATES] += (int64_t)e->version;
+		return e->version ? check_note(r->s, e) : 0;
 	}
 	for (unsigned i = 0; i < e->n_cells; i++) {
 		mix(&sum, e->total[i]);
 		mix(&sum, e->origin[i]);
 	}
 	mix_bytes(&sum, e->key, e->key_len);
+	mix(&sum, e->version);
 	r->rows_sum += sum;
 	return 0;
 }
@@ -237,9 +260,9 @@ static void read_tables(const struct wbci_segment *s, struct facts *f,
 void copy_facts(const struct place *copy, const char *key, struct facts *f,
                 struct wrong *w)
 {
-	struct reading r = {.f = f, .key = key};
-	struct wbci_schema schema;
 	struct wbci_segment s;
+	struct reading r = {.s = &s, .f = f, .key = key};
+	struct wbci_schema schema;
 
 	memset(f, 0, sizeof(*f));
 	open_segment(copy, &s);

@@ -11,9 +11,10 @@
  * on the copy, and ends; then the database is exact, and nothing in the
  * segment is lost.  Some lives are also ended there in earnest.
  *
- * Two lives: the first ever of a segment, a journal and a database, and one
- * that finds what another left, new work, and a client that died within a
- * section.  The short form looks at a sample of the instants, by a seed; the
+ * Three lives: the first ever of a segment, a journal and a database; one that
+ * finds what another left, new work, and a client that died within a section;
+ * and one that removes all rows from the segment, since nobody uses them, and
+ * the nodes of the index that led to them.  The short form looks at a sample of the instants, by a seed; the
  * long form at others in each pass.
  */
 #include <dirent.h>
@@ -49,6 +50,7 @@
 struct tally {
 	int64_t n[KEYS];
 	double x[KEYS];
+	int64_t note; /* every row's, as a text */
 	int64_t events;
 };
 
@@ -60,6 +62,7 @@ struct theatre {
 	unsigned long instants, looks, steps, kills, swept;
 	struct wrong wrong;
 	/* of this life */
+	bool (*enough)(const struct wbci_segment *s);
 	unsigned every, offset;
 	unsigned long kill_at; /* the instant at which it is real; 0: none */
 	bool lose_journal;     /* the next flusher finds none: the known bad */
@@ -153,6 +156,18 @@ static void key_name(char *name, size_t size, unsigned i)
 	snprintf(name, size, "key-%u", i);
 }
 
+/* A text that says a number, long enough to stand in a block of its own. */
+static int set_note(struct wbc_table *t, const struct wbc_value *key,
+                    int64_t number)
+{
+	struct wbc_value note;
+	char text[400];
+	int n = snprintf(text, sizeof(text), "%0300lld", (long long)number);
+
+	note = wbc_text("note", text, (uint32_t)n);
+	return wbc_update(t, key, 1, &note, 1);
+}
+
 /* One client's work; all of it is acknowledged. */
 static void work(struct theatre *th, int64_t times)
 {
@@ -172,9 +187,11 @@ static void work(struct theatre *th, int64_t times)
 		key = wbc_text(NULL, name, (uint32_t)strlen(name));
 		error |= wbc_add_int64(t, &key, 1, OPS_N, times * (i + 1));
 		error |= wbc_add_double(t, &key, 1, OPS_X, 0.5);
+		error |= set_note(t, &key, th->tally.note + times);
 		th->tally.n[i] += times * (i + 1);
 		th->tally.x[i] += 0.5;
 	}
+	th->tally.note += times;
 	for (int64_t i = 0; i < times; i++) {
 		struct wbc_value row[2] = {wbc_text(NULL, "us", 2),
 		                           wbc_int64(NULL, th->tally.events++)};
@@ -218,6 +235,17 @@ static bool is_enough(const struct wbci_segment *s)
 	       order_load(&s->tables[1].settled) > 2;
 }
 
+/* The same, and nothing is in the index. */
+static bool is_tidy(const struct wbci_segment *s)
+{
+	if (!is_enough(s))
+		return false;
+	for (uint64_t i = 0; i <= s->root_mask; i++)
+		if (order_load(&s->root[i]))
+			return false;
+	return true;
+}
+
 /* The database is what was acknowledged, no more and no less. */
 static void check_database(struct theatre *th, const struct rig *r)
 {
@@ -242,6 +270,11 @@ static void check_database(struct theatre *th, const struct rig *r)
 			          name, (long long)n, x,
 			          (long long)th->tally.n[i], th->tally.x[i]);
 	}
+	snprintf(sql, sizeof(sql),
+	         "SELECT count(*) FROM t WHERE CAST(note AS INTEGER) = %lld",
+	         (long long)th->tally.note);
+	if (rig_sql_int(r, sql) != KEYS)
+		wrong_say(&th->wrong, "a note is not the last one");
 	if (rig_sql_int(r, "SELECT count(*) FROM t") != KEYS)
 		wrong_say(&th->wrong, "a row is there that nobody added to");
 	if (rig_sql_int(r, "SELECT count(*) FROM e") != th->tally.events ||
@@ -296,7 +329,7 @@ static unsigned long live_once(struct theatre *th, enum life_mode mode)
 	struct wbci_segment s;
 	struct wbci_message none = {NULL, 0};
 	struct life l = {
-		.mode = mode, .rig = &th->stage, .s = &s, .enough = is_enough};
+		.mode = mode, .rig = &th->stage, .s = &s, .enough = th->enough};
 
 	copy_rig(&th->base, &th->stage);
 	if (wbci_segment_open(&s, th->stage.segment, false, &none))
@@ -410,6 +443,7 @@ int main(void)
 	state_new(&p, 2);
 	rig_sql(&th.base, TABLES_SQL);
 	work(&th, 3);
+	th.enough = is_enough;
 	half.until_ns -= (half.until_ns - soak_now_ns()) / 2;
 	sweep_life(&th, "a first life", half);
 	if (!th.wrong.text[0]) {
@@ -420,6 +454,13 @@ int main(void)
 	}
 	if (!th.wrong.text[0])
 		catch_bad(&th);
+	if (!th.wrong.text[0]) {
+		take_over(&th, &th.base);
+		th.stage.extra[0] = "--idle";
+		th.stage.extra[1] = "1ms";
+		th.enough = is_tidy;
+		sweep_life(&th, "a life that tidies up", soak);
+	}
 	tap_diag("instants: %lu of %lu instants looked at, %lu instructions "
 	         "stepped, %lu real kills, %lu blocks swept",
 	         th.looks, th.instants, th.steps, th.kills, th.swept);

@@ -38,6 +38,7 @@
 #include "shm/entry.h"
 #include "shm/epoch.h"
 #include "shm/lane.h"
+#include "shm/plain.h"
 #include "shm/round.h"
 #include "shm/sweep.h"
 #include "shm/table.h"
@@ -72,6 +73,8 @@ static const struct plan {
 	{"add a double", false},
 	{"add a double", true},
 	{"add and get", false},
+	{"update", false},
+	{"update", true},
 	{"insert", true},
 	{"ask for a sync", false},
 	{"ask for a flush", false},
@@ -173,6 +176,15 @@ static struct entry_shm *find_row(struct field *f, const char *name,
 	return wbci_entry_find(*t, &k, &e, &offset) ? NULL : e;
 }
 
+/* How often a row was set. */
+static uint64_t version_of(struct field *f, struct entry_shm *e)
+{
+	const struct wbci_segment *s = &f->flusher->segment;
+
+	return wbci_tree_version(
+		s, wbci_plain_root(wbci_entry_row(s, e, wbci_offset(s, e))));
+}
+
 /* What an operation changed so far, on a row. */
 static int64_t fact_of(struct field *f, const char *row, enum fact fact)
 {
@@ -182,11 +194,16 @@ static int64_t fact_of(struct field *f, const char *row, enum fact fact)
 
 	if (fact == FACT_ROWS)
 		return f->victims;
-	if (fact != FACT_INT && fact != FACT_DOUBLE)
+	if (fact != FACT_INT && fact != FACT_DOUBLE && fact != FACT_UPDATES)
 		return 0;
 	e = find_row(f, row, &t);
 	if (!e)
 		return 0;
+	if (fact == FACT_UPDATES) {
+		value = (int64_t)version_of(f, e);
+		wbci_exit(t);
+		return value;
+	}
 	value = (int64_t)order_acquire(
 		wbci_entry_total(e, fact == FACT_INT ? OPS_N - 1 : OPS_X - 1));
 	wbci_exit(t);
@@ -214,6 +231,7 @@ static int move_cursors(void *arg, const struct wbci_seen *seen)
 
 	for (unsigned i = 0; i < seen->n_cells; i++)
 		wbci_cursor_move(f->flusher, seen->ref, i, seen->total[i]);
+	wbci_cursor_move(f->flusher, seen->ref, WBCI_CURSOR_ROW, seen->version);
 	return 0;
 }
 
@@ -364,7 +382,7 @@ static void kill_one(struct field *f, const struct plan *plan, unsigned long k)
 	grown = fact_of(f, row, op->effect) - before;
 	f->victims = 0;
 	if (op->effect == FACT_INT || op->effect == FACT_DOUBLE ||
-	    op->effect == FACT_ROWS) {
+	    op->effect == FACT_UPDATES || op->effect == FACT_ROWS) {
 		if (grown != op->amount && (grown != 0 || returned))
 			wrong_say(&f->wrong, "it grows by %lld%s",
 			          (long long)grown,
@@ -434,6 +452,9 @@ static int is_journaled(void *arg, const struct wbci_seen *seen)
 		if (seen->total[i] != seen->journaled[i])
 			wrong_say(&f->wrong, "row %.*s is not journaled",
 			          (int)seen->key_len, (const char *)seen->key);
+	if (seen->version != seen->version_journaled)
+		wrong_say(&f->wrong, "columns of row %.*s are not journaled",
+		          (int)seen->key_len, (const char *)seen->key);
 	return 0;
 }
 

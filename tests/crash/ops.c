@@ -159,6 +159,51 @@ void op_row(const struct scene *s, struct wbc_value *values)
 	values[2] = wbc_text("note", note, sizeof(note) - 1);
 }
 
+struct wbc_value op_note(void)
+{
+	return wbc_text("note", note, sizeof(note) - 1);
+}
+
+/* Too large for a node. */
+struct wbc_value op_large_note(void)
+{
+	static char text[600];
+
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i % 23);
+	return wbc_text("note", text, sizeof(text));
+}
+
+static int update(struct scene *s)
+{
+	struct wbc_value key = row_key(s), to = op_note();
+
+	return wbc_update(s->t, &key, 1, &to, 1);
+}
+
+static int update_much(struct scene *s)
+{
+	struct wbc_value key = row_key(s), to = op_large_note();
+
+	return wbc_update(s->t, &key, 1, &to, 1);
+}
+
+static int set_counter(struct scene *s)
+{
+	struct wbc_value key = row_key(s);
+
+	return wbc_set_int64(s->t, &key, 1, OPS_N, OPS_ORIGIN + OPS_TOTAL + 1);
+}
+
+static int read_note(struct scene *s)
+{
+	struct wbc_value key = row_key(s), value;
+	char text[16];
+	size_t room = sizeof(text);
+
+	return wbc_read(s->t, &key, 1, OPS_NOTE, &value, text, &room);
+}
+
 static int insert(struct scene *s)
 {
 	struct wbc_value values[OPS_VALUES];
@@ -230,6 +275,16 @@ const struct op ops[] = {
          ANY_ROW},
 	{"read a double by counter", counter_read_double, COUNTER, HERE,
          FACT_NONE, 0, 0, ANY_ROW},
+	{"update", update, DECLARED, HERE, FACT_UPDATES, 1, 0,
+         ANY_ROW | NEW_ROW | IN(TIGHT) | IN(FENCED)},
+	{"update much", update_much, DECLARED, HERE, FACT_UPDATES, 1, 0,
+         IN(TABLE) | IN(CLEAN)},
+	{"update without room", update, DECLARED, HERE, FACT_NONE, 0, -ENOSPC,
+         IN(NO_ROOM)},
+	{"set a counter", set_counter, DECLARED, HERE, FACT_INT, 1, 0,
+         IN(ROW) | IN(CLEAN) | IN(FENCED), .sets = true},
+	{"read a column", read_note, DECLARED, HERE, FACT_NONE, 0,
+         WBC_E_UNKNOWN, ANY_ROW},
 	{"insert", insert, DECLARED, HERE, FACT_ROWS, 1, 0, LANES},
 	{"insert into a full lane", insert, DECLARED, HERE, FACT_NONE, 0,
          WBC_E_NOFLUSHER, IN(FULL)},

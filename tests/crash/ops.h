@@ -22,6 +22,7 @@
 #define OPS_N 1 /* numbers of its columns */
 #define OPS_X 2
 #define OPS_M 3
+#define OPS_NOTE 4
 
 /* What a row has before an operation, if it is there; see states.h. */
 #define OPS_ORIGIN 1000
@@ -31,6 +32,7 @@
 enum fact {
 	FACT_INT,    /* total of column n of the victim's row */
 	FACT_DOUBLE, /* of column x, in halves */
+	FACT_UPDATES, /* how often the victim's row was set */
 	FACT_ROWS,   /* records of the victim's in lanes */
 	FACT_TABLES, /* declared */
 	FACT_SYNC,   /* what was asked of the flusher */
@@ -98,6 +100,7 @@ struct op {
 	int64_t amount; /* what FACT_INT and the like grow by; 0: whatever */
 	int result;     /* what it is to return */
 	uint32_t states;
+	bool sets; /* done twice is done once */
 };
 
 extern const struct op ops[];
@@ -111,6 +114,10 @@ int op_prepare(const struct op *op, struct scene *s);
 
 /* Between its marks, do it, where it asks.  True: it returned what it is to. */
 bool op_perform(const struct op *op, struct scene *s);
+
+/* What op `update` sets the note to, and `update much`. */
+struct wbc_value op_note(void);
+struct wbc_value op_large_note(void);
 
 /* The row that wbc_insert() gets, of OPS_VALUES values. */
 #define OPS_VALUES 3

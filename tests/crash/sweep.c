@@ -54,6 +54,7 @@ struct sweep {
 
 static const char *const fact_names[FACTS] = {"the count",
                                               "the double",
+                                              "the updates",
                                               "the inserted rows",
                                               "the tables",
                                               "the sync wanted",
@@ -64,9 +65,12 @@ static const char *const fact_names[FACTS] = {"the count",
 /* What is there after the operation was done once more. */
 static struct facts once_more(const struct sweep *w, struct facts f)
 {
+	if (w->op->sets)
+		return w->after;
 	switch (w->op->effect) {
 	case FACT_INT:
 	case FACT_DOUBLE:
+	case FACT_UPDATES:
 	case FACT_ROWS:
 		f.n[w->op->effect] += w->op->amount;
 		break;

@@ -14,6 +14,7 @@
 
 #include "shm/entry.h"
 #include "shm/page.h"
+#include "shm/plain.h"
 #include "shm/sweep.h"
 #include "shm/walk.h"
 
@@ -33,6 +34,26 @@ static inline void blocks_reach(uint64_t offset)
 	blocks_reached[page][block / 64] |= UINT64_C(1) << block % 64;
 }
 
+static inline bool blocks_reach_part(void *arg, uint64_t offset,
+                                     uint64_t bytes)
+{
+	(void)arg;
+	(void)bytes;
+	blocks_reach(offset);
+	return true;
+}
+
+/* What hangs on an entry. */
+static inline void blocks_reach_tree(uint64_t entry)
+{
+	const struct wbci_segment *s = mc_segment();
+	struct row_shm *row = wbci_entry_row(s, wbci_at(s, entry), entry);
+
+	MC_CHECK(!row || !wbci_tree_visit(s, wbci_plain_root(row),
+	                                  blocks_reach_part, NULL),
+	         "a row's tree is damaged");
+}
+
 static inline void blocks_reach_word(order_u64 *at, unsigned depth)
 {
 	uint64_t word = order_load(at);
@@ -41,6 +62,8 @@ static inline void blocks_reach_word(order_u64 *at, unsigned depth)
 	if ((word & 3) == INDEX_EMPTY)
 		return;
 	blocks_reach(wbci_ref_offset(word));
+	if ((word & 3) == INDEX_ENTRY)
+		blocks_reach_tree(wbci_ref_offset(word));
 	if ((word & 3) == INDEX_ENTRY || depth > 4)
 		return;
 	node = wbci_at(mc_segment(), wbci_ref_offset(word));

@@ -168,6 +168,16 @@ static void insert_and_add_much(void)
 	rows_add_ref(rows, 0, INT64_C(1) << 60);
 }
 
+static void insert_and_set(void)
+{
+	struct wbci_thread *t = mc_place();
+
+	insert();
+	wbci_enter(t);
+	wbci_cell_set(t, rows->entry[0], 0, 1);
+	wbci_exit(t);
+}
+
 static void insert_and_add_double(void)
 {
 	struct wbci_thread *t = mc_place();
@@ -420,6 +430,11 @@ static const struct mc_scenario scenarios[] = {
          .says = "P4: the same with a large summand",
          .setup = setup_row,
          .thread = {insert_and_add_much, summer},
+         .deaths = MC_NOBODY},
+	{.name = "insert-before-set",
+         .says = "P4: the same with a sum that is set",
+         .setup = setup_row,
+         .thread = {insert_and_set, summer},
          .deaths = MC_NOBODY},
 	{.name = "insert-before-double",
          .says = "P4: the same with a double",

@@ -18,6 +18,7 @@ MC_TESTS = \
 	tests/mc/owners \
 	tests/mc/pages \
 	tests/mc/pairs \
+	tests/mc/plain \
 	tests/mc/removal \
 	tests/mc/repairs \
 	tests/mc/rounds \
@@ -102,6 +103,11 @@ MC_TWINS = \
 	tests/mc/twins/r31-judged-blindly.patch \
 	tests/mc/twins/r32-epoch-goes-back.patch \
 	tests/mc/twins/r33-unlinked-by-hope.patch \
+	tests/mc/twins/r34-row-clean-before.patch \
+	tests/mc/twins/r35-tree-not-marked.patch \
+	tests/mc/twins/r36-columns-before-mark.patch \
+	tests/mc/twins/r37-tree-not-retired.patch \
+	tests/mc/twins/r38-version-stays.patch \
 	tests/mc/twins/t01-version-after-root.patch \
 	tests/mc/twins/t02-retired-before-unlinked.patch
 
@@ -133,6 +139,7 @@ tests_mc_owners_SOURCES = tests/mc/skip.c
 tests_mc_pages_SOURCES = tests/mc/skip.c
 tests_mc_pairs_SOURCES = tests/mc/skip.c
 tests_mc_removal_SOURCES = tests/mc/skip.c
+tests_mc_plain_SOURCES = tests/mc/skip.c
 tests_mc_repairs_SOURCES = tests/mc/skip.c
 tests_mc_rounds_SOURCES = tests/mc/skip.c
 tests_mc_slots_SOURCES = tests/mc/skip.c
@@ -181,6 +188,7 @@ tests_mc_owners_SOURCES = tests/mc/owners.c
 tests_mc_pages_SOURCES = tests/mc/pages.c
 tests_mc_pairs_SOURCES = tests/mc/pairs.c
 tests_mc_removal_SOURCES = tests/mc/removal.c
+tests_mc_plain_SOURCES = tests/mc/plain.c
 tests_mc_repairs_SOURCES = tests/mc/repairs.c
 tests_mc_rounds_SOURCES = tests/mc/rounds.c
 tests_mc_slots_SOURCES = tests/mc/slots.c
@@ -264,6 +272,10 @@ tests_mc_removal_CFLAGS = $(MC_CFLAGS)
 tests_mc_removal_LDFLAGS = $(MC_LINK)
 tests_mc_removal_LDADD = $(MC_LIBS)
 
+tests_mc_plain_CPPFLAGS = $(MC_HOOKED)
+tests_mc_plain_CFLAGS = $(MC_CFLAGS)
+tests_mc_plain_LDFLAGS = $(MC_LINK)
+tests_mc_plain_LDADD = $(MC_LIBS)
 tests_mc_repairs_CPPFLAGS = $(MC_HOOKED)
 tests_mc_repairs_CFLAGS = $(MC_CFLAGS)
 tests_mc_repairs_LDFLAGS = $(MC_LINK)

@@ -22,7 +22,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-static uint64_t all_executions, all_deaths;
+static uint64_t all_executions, all_deaths, all_cuts;
 
 static double seconds(void)
 {
@@ -67,8 +67,9 @@ static void run_scenario(const char *name, const struct mc_scenario *s)
 	         (double)mc.total_steps / (double)mc.executions, took,
 	         (double)mc.executions / 1e6 / (took > 0 ? took : 1e-9),
 	         mc.passes);
-	all_executions += mc.executions;
+	all_executions += mc.executions - mc.cuts;
 	all_deaths += mc.with_death;
+	all_cuts += mc.cuts;
 	good = (outcome == FAILED) == s->fails;
 	if (outcome == FAILED && !good)
 		show_failure(name, s);
@@ -178,8 +179,9 @@ int mc_main(int argc, char **argv, const char *name,
 	if (argc == 1 && time)
 		soak_all(name, all, strtod(time, NULL));
 	tap_diag("mc/%s: %" PRIu64 " executions, %" PRIu64
-	         " of them with a death",
-	         name, all_executions, all_deaths);
+	         " of them with a death; %" PRIu64
+	         " more ended where another had been",
+	         name, all_executions, all_deaths, all_cuts);
 	tap_ok(!tap_failed(),
 	       "mc/%s: %" PRIu64 " executions, %" PRIu64
 	       " of them with a death, end as they must",

@@ -24,7 +24,7 @@
 work=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 programs="checks edges edges_repair edges_round fetches pairs wakes index epochs
-removal slots lanes rounds pages entries repairs sweeps trees"
+removal slots lanes rounds pages entries plain repairs sweeps trees"
 
 # Each mutant of the source: "LINE FROM->TO", a tab, "FUNCTION#N FROM->TO".
 # A fence that is relaxed is none.

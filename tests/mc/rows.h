@@ -29,9 +29,8 @@ struct rows {
 };
 
 /* In setup: a schema, and keys that nobody has used yet. */
-static inline struct rows *rows_make(void)
+static inline struct rows *rows_make_as(const char *spec)
 {
-	static const char spec[] = "t(k text key, n counter)";
 	struct rows *r = mc_keep(sizeof(*r));
 
 	if (wbci_schema_parse(&r->schema, spec, strlen(spec), NULL))
@@ -43,6 +42,11 @@ static inline struct rows *rows_make(void)
 		              r->bytes[i], 4);
 	}
 	return r;
+}
+
+static inline struct rows *rows_make(void)
+{
+	return rows_make_as("t(k text key, n counter)");
 }
 
 /* Choose key i so that its hash agrees with key 0's below the root in so
@@ -86,8 +90,9 @@ static inline void rows_open(struct rows *r, unsigned i, unsigned t)
 	mc_as(-1);
 }
 
-/* In setup: thread t has pages for entries and nodes, and need not look. */
-static inline void rows_warm(unsigned t)
+/* In setup: thread t has pages for entries of a size and for nodes, and need
+ * not look. */
+static inline void rows_warm_for(unsigned t, uint64_t bytes)
 {
 	struct wbci_thread *thread;
 	uint64_t entry, node;
@@ -96,8 +101,7 @@ static inline void rows_warm(unsigned t)
 	mc_as((int)t);
 	thread = mc_place();
 	wbci_enter(thread);
-	if (wbci_block_alloc(thread, PAGE_ENTRIES, wbci_entry_bytes(1, 4),
-	                     &entry) ||
+	if (wbci_block_alloc(thread, PAGE_ENTRIES, bytes, &entry) ||
 	    wbci_block_alloc(thread, PAGE_BLOCKS, sizeof(struct node_shm),
 	                     &node))
 		tap_bail("no blocks");
@@ -105,6 +109,12 @@ static inline void rows_warm(unsigned t)
 	wbci_block_undo(thread, node);
 	wbci_exit(thread);
 	mc_as(-1);
+}
+
+/* The same for entries with a counter. */
+static inline void rows_warm(unsigned t)
+{
+	rows_warm_for(t, wbci_entry_bytes(1, 4));
 }
 
 /* Add to the counter of the key's entry, which is made if it must. */

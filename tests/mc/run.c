@@ -365,7 +365,7 @@ void mc_run_one(void)
 		mc_solo(mc.scenario->check);
 	mc.inside = false;
 	mc.executions++;
-	mc.with_death += mc.deaths != 0;
+	mc.with_death += mc.deaths != 0 && mc.outcome != CUT;
 	mc.total_steps += mc.steps;
 }
 

@@ -5,164 +5,8 @@
  * Updates of rows through the SQLite sink: pieces are made by hand and given
  * to its ops, and what the database has then is asked of the database.
  */
-#include <sqlite3.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "api/wbc_error.h"
-#include "flusher/apply.h"
-#include "shm/cell.h"
-#include "shm/key.h"
-#include "shm/record.h"
-#include "tap/tap.h"
+#include "sink/bed.h"
 #include "unit/dice.h"
-#include "unit/scratch.h"
-
-struct bed {
-	struct scratch dir;
-	char path[PATH_MAX];
-	sqlite3 *db; /* ours */
-	struct wbci_sink *sink;
-	uint64_t done;
-};
-
-static void sql(struct bed *b, const char *text)
-{
-	if (sqlite3_exec(b->db, text, NULL, NULL, NULL) != SQLITE_OK)
-		tap_bail("%s: %s", text, sqlite3_errmsg(b->db));
-}
-
-static void make_bed(struct bed *b, const char *tables)
-{
-	memset(b, 0, sizeof(*b));
-	scratch_make(&b->dir);
-	snprintf(b->path, sizeof(b->path), "%s/db", b->dir.dir);
-	if (sqlite3_open(b->path, &b->db) != SQLITE_OK)
-		tap_bail("%s", b->path);
-	sql(b, "PRAGMA journal_mode=WAL");
-	sql(b, tables);
-	if (wbci_sink_sqlite.open(&b->sink, b->path))
-		tap_bail("no sink");
-}
-
-static void drop_bed(struct bed *b)
-{
-	wbci_sink_sqlite.close(&b->sink);
-	sqlite3_close(b->db);
-	scratch_remove(&b->dir);
-}
-
-/* The only text that a question has for an answer; to be freed. */
-static char *ask(struct bed *b, const char *text)
-{
-	const unsigned char *answer;
-	sqlite3_stmt *stmt;
-	char *copy;
-
-	if (sqlite3_prepare_v2(b->db, text, -1, &stmt, NULL) != SQLITE_OK ||
-	    sqlite3_step(stmt) != SQLITE_ROW)
-		tap_bail("%s: %s", text, sqlite3_errmsg(b->db));
-	answer = sqlite3_column_text(stmt, 0);
-	copy = strdup(answer ? (const char *)answer : "NULL");
-	sqlite3_finalize(stmt);
-	if (!copy)
-		tap_bail("no memory");
-	return copy;
-}
-
-static void has(struct bed *b, const char *question, const char *wanted,
-                const char *sentence)
-{
-	char *got = ask(b, question);
-
-	tap_is_str(got, wanted, "%s", sentence);
-	free(got);
-}
-
-/* The next piece, empty. */
-static struct wbci_work *begin(const struct bed *b, const char *spec,
-                               unsigned on_missing)
-{
-	struct wbci_work *w = wbci_work_new();
-
-	if (!w || wbci_rowset_init(&w->rows, spec, strlen(spec), false))
-		tap_bail("no piece: %s", spec);
-	snprintf(w->table, sizeof(w->table), "default.%s", w->rows.schema.name);
-	snprintf(w->journal, sizeof(w->journal), "%032d", 7);
-	w->done = b->done;
-	w->piece = b->done + 1;
-	w->mark = w->piece * 1001;
-	w->on_missing = (uint8_t)on_missing;
-	return w;
-}
-
-/* A row by its key; deltas are given as values of counted columns. */
-static void change(struct wbci_work *w, const struct wbc_value *keys,
-                   size_t n_keys, const struct wbc_value *values, size_t n)
-{
-	const struct wbci_schema *s = &w->rows.schema;
-	struct wbc_value plain[WBC_COLUMNS_MAX];
-	uint64_t delta[WBC_COUNTERS_MAX] = {0};
-	uint8_t columns[WBC_COLUMNS_MAX];
-	unsigned char key[WBC_KEY_MAX];
-	int len = wbci_key_encode(s, keys, n_keys, key);
-	unsigned m = 0;
-
-	if (len < 0)
-		tap_bail("no key: %d", len);
-	for (size_t i = 0; i < n; i++) {
-		int c = wbci_schema_column(s, values[i].name);
-
-		if (c < 0)
-			tap_bail("no column %s", values[i].name);
-		if (s->columns[c].role == ROLE_COUNTER) {
-			delta[s->columns[c].index] = (uint64_t)values[i].v.i;
-			continue;
-		}
-		columns[m] = (uint8_t)c;
-		plain[m++] = values[i];
-	}
-	if (wbci_rowset_change(&w->rows, key, (uint32_t)len, delta, plain,
-	                       columns, m))
-		tap_bail("no such change");
-}
-
-/* The same of a table whose key is one int. */
-#define CHANGE(w, id, ...)                                                     \
-	do {                                                                   \
-		const struct wbc_value key_ = wbc_int64(NULL, (id));           \
-		const struct wbc_value values_[] = {__VA_ARGS__};              \
-		change((w), &key_, 1, values_,                                 \
-		       sizeof(values_) / sizeof(values_[0]));                  \
-	} while (0)
-
-static void add_insert(struct wbci_work *w, const struct wbc_value *values,
-                       size_t n)
-{
-	uint8_t columns[WBC_COLUMNS_MAX];
-	int64_t bytes = wbci_record_size(&w->rows.schema, values, n, columns);
-	struct wbci_span2 to = {{NULL, NULL}, {0, 0}};
-
-	to.n[0] = bytes > 0 ? (size_t)bytes : 0;
-	to.p[0] = malloc(to.n[0]);
-	if (bytes < 0 || !to.p[0])
-		tap_bail("no record: %lld", (long long)bytes);
-	wbci_record_write(&to, 0, values, columns, n, (uint64_t)bytes);
-	if (wbci_rowset_insert(&w->rows, to.p[0], (uint64_t)bytes))
-		tap_bail("no memory");
-	free(to.p[0]);
-}
-
-static enum wbci_outcome apply(struct bed *b, struct wbci_work *w)
-{
-	wbci_rowset_sort(&w->rows);
-	w->outcome = wbci_sink_sqlite.apply(b->sink, w);
-	if (w->outcome == OUTCOME_DONE)
-		b->done = w->piece;
-	else if (w->outcome != OUTCOME_ALREADY)
-		tap_diag("%s", w->reason);
-	return w->outcome;
-}
 
 static bool fates(const struct wbci_work *w, const char *wanted)
 {
@@ -201,7 +45,7 @@ static void test_mixed(void)
 	       wbc_blob("body", "\0\1", 2), wbc_int64("seen", -1));
 	CHANGE(w, 4, wbc_int64("views", 5), wbc_int64("seen", 9));
 	CHANGE(w, 4, wbc_int64("views", -5), wbc_null("seen"));
-	sql(&b, "UPDATE pages SET hits=8 WHERE id=3");
+	bed_sql(&b, "UPDATE pages SET hits=8 WHERE id=3");
 	tap_ok(apply(&b, w) == OUTCOME_DONE && w->applied == 4 && !w->refused &&
 	               w->statements == 4 && fates(w, "aaaa"),
 	       "rows that change other columns each are one statement each");
@@ -231,7 +75,7 @@ static void test_again(void)
 	tap_ok(apply(&b, w) == OUTCOME_DONE && fates(w, "ar"),
 	       "a piece is applied");
 	wbci_work_free(&w);
-	sql(&b, "UPDATE pages SET title='newer',views=views+1 WHERE id=1");
+	bed_sql(&b, "UPDATE pages SET title='newer',views=views+1 WHERE id=1");
 	b.done = 0;
 	w = begin(&b, PAGES, ON_MISSING_DEADLETTER);
 	CHANGE(w, 1, wbc_int64("views", 5), wbc_text("title", "uno", 3));
@@ -506,7 +350,7 @@ static void test_range(void)
 	struct wbci_work *w;
 
 	make_bed(&b, PAGES_SQL);
-	sql(&b, "UPDATE pages SET views=9223372036854775807 WHERE id=1");
+	bed_sql(&b, "UPDATE pages SET views=9223372036854775807 WHERE id=1");
 	w = begin(&b, PAGES, ON_MISSING_INSERT);
 	CHANGE(w, 1, wbc_int64("views", 1), wbc_text("title", "t", 1));
 	tap_ok(apply(&b, w) == OUTCOME_DONE && fates(w, "r"),
@@ -517,6 +361,47 @@ static void test_range(void)
 	    "integerone{\"views\":1,\"title\":\"t\"}",
 	    "and what it would have set, with it");
 	wbci_work_free(&w);
+	drop_bed(&b);
+}
+
+/* SQLite adds to whatever is there: of '5x' and 1 it makes 6. */
+static void test_not_counted(void)
+{
+	static const char spec[] =
+		"v(id int key, n counter, d double counter, title text)";
+	struct bed b;
+	struct wbci_work *w;
+
+	make_bed(&b, "CREATE TABLE v(id INTEGER PRIMARY KEY, n, d, title);"
+	             "INSERT INTO v(id,n,d) VALUES(1,'5',1.5),(2,'many',1.5),"
+	             "(3,x'35',1.5),(4,2.5,1.5),(5,5,'1.5'),(6,5,x'31'),"
+	             "(7,NULL,NULL),(8,5,3)");
+	for (unsigned policy = ON_MISSING_DEADLETTER;
+	     policy <= ON_MISSING_INSERT; policy++) {
+		w = begin(&b, spec, policy);
+		for (int64_t id = 1; id <= 8; id++)
+			CHANGE(w, id, wbc_int64("n", id <= 4 || id > 6),
+			       wbc_double("d", id > 4), wbc_text("title", "t", 1));
+		tap_ok(apply(&b, w) == OUTCOME_DONE && fates(w, "rrrrrraa"),
+		       "P13: a counter is not added to a text, a blob or what "
+		       "is no integer; to NULL it is, and a double one to an "
+		       "integer (policy %u)",
+		       policy);
+		wbci_work_free(&w);
+	}
+	has(&b,
+	    "SELECT group_concat(quote(n)||' '||quote(d)||' '||quote(title),"
+	    "',') FROM v",
+	    "'5' 1.5 NULL,'many' 1.5 NULL,X'35' 1.5 NULL,2.5 1.5 NULL,"
+	    "5 '1.5' NULL,5 X'31' NULL,2 2.0 't',7 5.0 't'",
+	    "what was no number is what it was, and nothing else of its row "
+	    "is changed");
+	has(&b,
+	    "SELECT group_concat(DISTINCT code||reason) FROM "
+	    "wbc_dead_letters",
+	    "-10001counted column n holds no integer; make it one, or count "
+	    "doubles,-10001counted column d holds no number; make it one",
+	    "the dead letters say which column it was, and what to do");
 	drop_bed(&b);
 }
 
@@ -565,7 +450,7 @@ static void test_many_sets(void)
 		         id);
 		for (int c = 0; c < WIDE; c++)
 			sum += (c + 1) * oracle[id][c];
-		got = ask(&b, question);
+		got = bed_ask(&b, question);
 		wrong += atoll(got) != sum;
 		free(got);
 	}
@@ -665,6 +550,7 @@ int main(void)
 	test_triggers();
 	test_several();
 	test_range();
+	test_not_counted();
 	test_many_sets();
 	test_l9();
 	test_l10();

@@ -59,6 +59,13 @@ done
 		engine = $2
 		sub(/^engine [a-z_\/]+ /, "")
 		did[++n_did] = sprintf("  %-8s %s", engine, $0)
+		# The litmus tests are about the checker, not about ours.
+		if (engine ~ /^mc\// && engine != "mc/litmus" &&
+		    match($0, /[0-9]+ of them with a death/)) {
+			executions += $1
+			deaths += substr($0, RSTART) + 0
+			programs++
+		}
 		next
 	}
 	$1 == "status" { status = 1; next }
@@ -85,6 +92,10 @@ done
 			print "engines:"
 		for (i = 1; i <= n_did; i++)
 			print did[i]
+		if (programs)
+			printf "  mc       %d programs but litmus: %d executions, " \
+				"%d of them with a death\n",
+				programs, executions, deaths
 		if (promises)
 			print promises
 		printf "%d passed, %d failed, %d skipped\n", \

@@ -93,6 +93,22 @@ words='words(word text key, n counter)'
 	[[ $output == *WBC_E_NOFLUSHER* ]]
 }
 
+@test "read and add --get wait as long as --timeout says" {
+	make_small
+	wbc-shmctl add --table "$words" word=a n=1
+	run -1 wbc-shmctl read --timeout 0 words word=a n
+	[[ $output == *WBC_E_UNKNOWN* ]]
+	run -1 wbc-shmctl read --timeout 10ms words word=a n
+	[[ $output == *WBC_E_NOFLUSHER* ]]
+	run -1 wbc-shmctl add --get --timeout 0 words word=a n=1
+	[[ $output == *WBC_E_UNKNOWN* ]]
+	run -1 timeout 5 wbc-shmctl add --get --timeout 10ms words word=a n=1
+	[[ $output == *WBC_E_NOFLUSHER* ]]
+	run -124 timeout 1.5 wbc-shmctl read --timeout 1m words word=a n
+	run -124 timeout 1.5 wbc-shmctl add --get --timeout 1m words word=a n=1
+	run -2 wbc-shmctl read --timeout soon words word=a n
+}
+
 @test "without a flusher, flush and sync say so when their time is over" {
 	make_small
 	wbc-shmctl add --table "$words" word=a n=1
@@ -174,7 +190,7 @@ words='words(word text key, n counter)'
 }
 
 @test "help fits into 80 columns, and tells of the units" {
-	for c in create rm add insert read flush sync; do
+	for c in create rm add update insert read flush sync; do
 		run -0 wbc-shmctl $c --help
 		[ -z "$(grep -E '^.{81}' <<<"$output")" ]
 	done
@@ -293,7 +309,7 @@ words='words(word text key, n counter)'
 }
 
 @test "every command explains itself, and both tools say their version" {
-	for command in create rm add insert read flush sync; do
+	for command in create rm add update insert read flush sync; do
 		run -0 wbc-shmctl $command --help
 		[[ $output == "usage: wbc-shmctl $command"* ]]
 	done
